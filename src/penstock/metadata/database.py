@@ -1,0 +1,262 @@
+"""A thin layer over sqlite3 and psycopg: named parameters, dictionaries as rows, errors that name the store.
+
+Plain SQL and no SQLAlchemy: importing that alone would take most of the half second a read command may take.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from penstock.errors import StoreError
+from penstock.metadata.location import StoreLocation
+
+Row = dict[str, Any]
+NO_PARAMETERS: Mapping[str, Any] = {}
+BUSY_TIMEOUT_SECONDS = 10.0
+
+
+class Database(ABC):
+    """One connection to a store. May be shared by threads: calls, and whole transactions, exclude each other.
+
+    Attributes:
+        location: the store this is a connection to.
+        has_own_tables: whether Penstock's tables were there when the connection was made.
+    """
+
+    blob_type: str
+    has_own_tables: bool
+
+    def __init__(self, location: StoreLocation):
+        self.location = location
+        self._lock = threading.RLock()
+
+    @abstractmethod
+    def query(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> list[Row]:
+        """Runs a statement with `:name` parameters and returns all rows, keyed by lower-case column names."""
+
+    @abstractmethod
+    def execute(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> int:
+        """Runs a statement with `:name` parameters and returns the number of rows it changed."""
+
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """Makes the statements inside happen together or not at all. Must not be nested."""
+
+    @abstractmethod
+    def has_mlmd(self) -> bool:
+        """Whether ml-metadata's tables are there. They may appear while the connection is open."""
+
+    @abstractmethod
+    def lock_schema(self) -> None:
+        """Inside a transaction: keeps other processes from creating tables until it ends."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Closes the connection."""
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def connect(location: StoreLocation, *, create: bool, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Database:
+    """Opens a store.
+
+    Args:
+        location: the store.
+        create: True to write: the folder and Penstock's tables are made if missing. False to read: nothing is
+            created, and a store that does not exist yet answers with empty results.
+        busy_timeout_seconds: how long to wait for another process's lock.
+
+    Raises:
+        StoreError: the store is no database, cannot be read, is locked, or comes from a newer Penstock.
+    """
+    from penstock.metadata import tables
+
+    database: Database
+    if location.database is not None:
+        from penstock.metadata.postgres import PostgresDatabase
+
+        database = PostgresDatabase(location, create, busy_timeout_seconds)
+    else:
+        database = SqliteDatabase(location, create, busy_timeout_seconds)
+    try:
+        if create:
+            tables.create(database)
+        tables.check_version(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+class SqliteDatabase(Database):
+    """Penstock's SQLite file with ml-metadata's attached to it for reading."""
+
+    blob_type = "BLOB"
+
+    def __init__(self, location: StoreLocation, create: bool, busy_timeout_seconds: float):
+        super().__init__(location)
+        self._mlmd_attached = False
+        self._mlmd_mode = "ro" if create else "rw"
+        self._busy_timeout_seconds = busy_timeout_seconds
+        if create:
+            try:
+                location.folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"{location.folder}: the store's folder cannot be made ({error.strerror}). "
+                    "Choose another with --store or PENSTOCK_STORE."
+                ) from error
+        self._connection = self._open(location.own_path, create)
+        self.has_own_tables = self._has_table("main", "penstock_schema")
+
+    def query(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> list[Row]:
+        with self._lock, self._explained():
+            return self._connection.execute(sql, parameters).fetchall()
+
+    def execute(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> int:
+        with self._lock, self._explained():
+            return self._connection.execute(sql, parameters).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._lock:
+            self.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def has_mlmd(self) -> bool:
+        with self._lock:
+            if not self._mlmd_attached and _exists(self.location.mlmd_path):
+                self._attach_mlmd(self.location.mlmd_path)
+            return self._mlmd_attached
+
+    def lock_schema(self) -> None:
+        """Nothing to do: BEGIN IMMEDIATE already is exclusive."""
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _open(self, path: Path, create: bool) -> sqlite3.Connection:
+        if not create and not _exists(path):
+            return self._connect(":memory:")
+        with self._explained(path):
+            connection = self._connect(f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}")
+            try:
+                if create:
+                    _use_write_ahead_log(connection, self._busy_timeout_seconds)
+                else:
+                    connection.execute("PRAGMA query_only = ON")
+                    connection.execute("SELECT count(*) FROM sqlite_master")
+            except sqlite3.OperationalError:
+                connection.close()
+                # In a folder nobody may write to, SQLite cannot make the index of a write-ahead log. Without a log
+                # the file is complete by itself.
+                if create or Path(f"{path}-wal").exists():
+                    raise
+                connection = self._connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1")
+                connection.execute("SELECT count(*) FROM sqlite_master")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _connect(self, uri: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            uri, uri=True, timeout=self._busy_timeout_seconds, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = _row
+        return connection
+
+    def _attach_mlmd(self, path: Path) -> None:
+        uri = f"{path.absolute().as_uri()}?mode={self._mlmd_mode}"
+        with self._explained(path):
+            self._connection.execute("ATTACH DATABASE :uri AS mlmd", {"uri": uri})
+            try:
+                tables = {row["name"] for row in self._connection.execute("SELECT name FROM mlmd.sqlite_master")}
+            except BaseException:
+                self._connection.execute("DETACH DATABASE mlmd")
+                raise
+        if "Artifact" in tables:
+            self._mlmd_attached = True
+            return
+        self._connection.execute("DETACH DATABASE mlmd")
+        if tables:
+            raise StoreError(
+                f"{path}: this SQLite database is no ml-metadata store: it has no table Artifact. "
+                "Move it away, or choose another store with --store or PENSTOCK_STORE."
+            )
+
+    def _has_table(self, schema: str, name: str) -> bool:
+        sql = f"SELECT 1 AS found FROM {schema}.sqlite_master WHERE type = 'table' AND name = :name"
+        return bool(self.query(sql, {"name": name}))
+
+    @contextmanager
+    def _explained(self, path: Path | None = None) -> Iterator[None]:
+        """Turns SQLite's errors into ones that name the file and say what to do."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise StoreError(self._explain(error, path or self.location.own_path)) from error
+
+    def _explain(self, error: sqlite3.DatabaseError, path: Path) -> str:
+        text = str(error)
+        if "not a database" in text or "malformed" in text:
+            return (
+                f"{path}: this is no metadata store ({text}). Move the file away, or choose another store with "
+                "--store or PENSTOCK_STORE."
+            )
+        if "locked" in text or "busy" in text:
+            return (
+                f"{path}: another process has held the store locked for {self._busy_timeout_seconds:g} s. Wait for it "
+                "to end and try again. Teams that share a store use postgresql://."
+            )
+        if "unable to open" in text or "readonly" in text:
+            return f"{path}: the store cannot be opened ({text}). Check that it is a file you may read and write."
+        if "full" in text:
+            return f"{path}: the disk is full. Make room and try again; what was recorded before is kept."
+        return f"{path}: the store answered: {text}"
+
+
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
+    return {column[0]: value for column, value in zip(cursor.description, values, strict=True)}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise StoreError(f"{path}: the store cannot be read ({error.strerror}). Check the folder's rights.") from error
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+    """Switches the journal mode, which takes a lock that SQLite does not always wait for."""
+    give_up = time.monotonic() + timeout_seconds
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > give_up:
+                raise
+            time.sleep(0.02)

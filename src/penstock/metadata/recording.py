@@ -1,0 +1,207 @@
+"""Records runs, their nodes and summaries of artifacts: one transaction for each change."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from penstock.errors import StoreError, UsageError
+from penstock.metadata.database import Database
+from penstock.metadata.runs import LATEST, NodeRecord, Run, find_run
+from penstock.metadata.states import FINAL_NODE_STATES, check_node_change, check_run_change
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# No vowels, so that no words come up, and nothing that looks like something else.
+_SUFFIX_LETTERS = "23456789bcdfghjkmnpqrstvwxz"
+
+
+def new_run_id() -> str:
+    """An id that sorts by time (UTC) and that no other run has, like 20261120-143015-k3f9."""
+    suffix = "".join(secrets.choice(_SUFFIX_LETTERS) for _ in range(4))
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{suffix}"
+
+
+def create_run(
+    database: Database,
+    run_id: str,
+    pipeline: str,
+    *,
+    source: str | None = None,
+    project: str | None = None,
+    environment: str | None = None,
+    backend: str | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    ir: bytes | None = None,
+) -> Run:
+    """Records a run as running in this process.
+
+    Raises:
+        UsageError: the id is taken, reserved, or would not do as a folder's name.
+    """
+    if not _RUN_ID.fullmatch(run_id) or run_id == LATEST:
+        raise UsageError(
+            f"{run_id!r} cannot be a run's id. Allowed: up to 100 letters, digits, '.', '_' and '-', beginning with a "
+            f"letter or digit, and not {LATEST!r}."
+        )
+    now = time.time()
+    with database.transaction():
+        if database.query("SELECT 1 AS found FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id}):
+            raise UsageError(f"There already is a run {run_id!r} in {database.location.display}. Choose another id.")
+        database.execute(
+            "INSERT INTO penstock_runs (run_id, pipeline, state, created_at, started_at, environment, backend, "
+            "parameters, source, project, ir, host, pid) VALUES (:run_id, :pipeline, 'running', :now, :now, "
+            ":environment, :backend, :parameters, :source, :project, :ir, :host, :pid)",
+            {
+                "run_id": run_id,
+                "pipeline": pipeline,
+                "now": now,
+                "environment": environment,
+                "backend": backend,
+                "parameters": json.dumps(dict(parameters or {}), default=str),
+                "source": source,
+                "project": project,
+                "ir": ir,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+            },
+        )
+    run = find_run(database, run_id)
+    assert run is not None
+    return run
+
+
+def set_run_ir(database: Database, run_id: str, ir: bytes) -> None:
+    """Stores the serialized TFX IR a run is made from."""
+    if not database.execute("UPDATE penstock_runs SET ir = :ir WHERE run_id = :run_id", {"ir": ir, "run_id": run_id}):
+        raise StoreError(f"There is no run {run_id!r} in {database.location.display}.")
+
+
+def set_run_state(database: Database, run_id: str, state: str, error: str | None = None) -> None:
+    """Records that a run's state changed now.
+
+    `running` takes a run up again that failed, was cancelled or interrupted: it then belongs to this process.
+
+    Raises:
+        StoreError: there is no such run, or its state cannot become this one.
+    """
+    with database.transaction():
+        rows = database.query("SELECT state FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id})
+        if not rows:
+            raise StoreError(f"There is no run {run_id!r} in {database.location.display}.")
+        check_run_change(run_id, rows[0]["state"], state)
+        changes: dict[str, Any] = {"state": state, "error": error}
+        if state == "running":
+            changes |= {"started_at": time.time(), "finished_at": None}
+            changes |= {"host": socket.gethostname(), "pid": os.getpid()}
+        else:
+            changes["finished_at"] = time.time()
+        database.execute(
+            f"UPDATE penstock_runs SET {_assignments(changes)} WHERE run_id = :run_id", {**changes, "run_id": run_id}
+        )
+
+
+def create_nodes(database: Database, run_id: str, nodes: Sequence[tuple[str, str]]) -> None:
+    """Records the nodes of a run as waiting; (node id, component's name) in the order of the declaration."""
+    with database.transaction():
+        for position, (node_id, component) in enumerate(nodes):
+            database.execute(
+                "INSERT INTO penstock_nodes (run_id, node_id, position, component, state, attempt, detail) "
+                "VALUES (:run_id, :node_id, :position, :component, 'waiting', 0, '{}')",
+                {"run_id": run_id, "node_id": node_id, "position": position, "component": component},
+            )
+
+
+def set_node(
+    database: Database,
+    run_id: str,
+    node_id: str,
+    *,
+    state: str | None = None,
+    execution_id: int | None = None,
+    attempt: int | None = None,
+    log: str | None = None,
+    error: str | None = None,
+    detail: Mapping[str, Any] | None = None,
+    started_at: float | None = None,
+    finished_at: float | None = None,
+) -> None:
+    """Records a change of a node. What is None stays as it is.
+
+    Times need not be given: `running` sets `started_at` if it is not set yet, a final state sets `finished_at`.
+    `waiting` and `running` clear the error and `finished_at` of an attempt before.
+
+    Args:
+        database: the store.
+        run_id: the run.
+        node_id: the node.
+        state: its new state, one of `states.NODE_STATES`.
+        execution_id: its execution in ml-metadata.
+        attempt: the attempt's number, from 1.
+        log: the attempt's log, as a path relative to the store's folder.
+        error: why it failed, in a line.
+        detail: facts to add to those recorded; a fact of the same name is replaced.
+        started_at: when its first attempt started, in seconds since the epoch.
+        finished_at: when it reached its last state, in seconds since the epoch.
+
+    Raises:
+        StoreError: there is no such node, or its state cannot become this one.
+    """
+    key = {"run_id": run_id, "node_id": node_id}
+    where = "WHERE run_id = :run_id AND node_id = :node_id"
+    with database.transaction():
+        rows = database.query(f"SELECT * FROM penstock_nodes {where}", key)
+        if not rows:
+            raise StoreError(f"Run {run_id} has no node {node_id!r} in {database.location.display}.")
+        old = NodeRecord(**{**rows[0], "detail": json.loads(rows[0]["detail"])})
+        changes: dict[str, Any] = {}
+        if state is not None:
+            check_node_change(run_id, node_id, old.state, state)
+            changes["state"] = state
+            if state in FINAL_NODE_STATES:
+                changes["finished_at"] = time.time()
+            else:
+                changes |= {"finished_at": None, "error": None}
+            if state == "running" and old.started_at is None:
+                changes["started_at"] = time.time()
+            if state == "waiting" and old.state in FINAL_NODE_STATES:
+                changes["started_at"] = None
+        if detail:
+            changes["detail"] = json.dumps({**old.detail, **detail}, default=str)
+        given = {
+            "execution_id": execution_id,
+            "attempt": attempt,
+            "log": log,
+            "error": error,
+            "started_at": started_at,
+            "finished_at": finished_at,
+        }
+        changes |= {name: value for name, value in given.items() if value is not None}
+        if changes:
+            database.execute(f"UPDATE penstock_nodes SET {_assignments(changes)} {where}", {**changes, **key})
+
+
+def put_summary(database: Database, artifact_id: int, kind: str, content: Any) -> None:
+    """Stores the small view of an artifact, JSON, in place of one stored before.
+
+    Raises:
+        StoreError: the content is no JSON.
+    """
+    try:
+        text = json.dumps(content, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"The {kind} summary of artifact {artifact_id} is no JSON: {error}.") from error
+    database.execute(
+        "INSERT INTO penstock_summaries (artifact_id, kind, content) VALUES (:artifact_id, :kind, :content) "
+        "ON CONFLICT (artifact_id) DO UPDATE SET kind = excluded.kind, content = excluded.content",
+        {"artifact_id": artifact_id, "kind": kind, "content": text},
+    )
+
+
+def _assignments(changes: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} = :{name}" for name in changes)

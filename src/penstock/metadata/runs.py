@@ -1,0 +1,265 @@
+"""Reads what is recorded of runs and their nodes."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.errors import RunNotFoundError
+from penstock.metadata import process
+from penstock.metadata.database import Database, Row
+from penstock.metadata.states import INTERRUPTED, NODE_STATES
+
+LATEST = "latest"
+# Everything but the IR, which can be megabytes.
+_COLUMNS = (
+    "run_id, pipeline, state, created_at, started_at, finished_at, environment, backend, parameters, source, project, "
+    "error, host, pid"
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a pipeline. Times are seconds since the Unix epoch.
+
+    Attributes:
+        run_id: its id, also the name of its pipeline_run context.
+        pipeline: the pipeline's name.
+        state: running, succeeded, failed, cancelled, or interrupted: recorded as running, but its process is gone.
+        created_at: when it was recorded.
+        started_at: when its first node could start.
+        finished_at: when it reached its last state; None while it runs or if it was interrupted.
+        environment: the environment's name.
+        backend: what schedules its nodes.
+        parameters: the pipeline's parameters with the values used.
+        source: path of the declaration, or FILE.py:CALLABLE.
+        project: the project's root folder.
+        error: why it failed, in a line.
+        host: the machine its scheduler runs on.
+        pid: the scheduler's process id there.
+    """
+
+    run_id: str
+    pipeline: str
+    state: str
+    created_at: float
+    started_at: float | None = None
+    finished_at: float | None = None
+    environment: str | None = None
+    backend: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    project: str | None = None
+    error: str | None = None
+    host: str | None = None
+    pid: int | None = None
+
+
+@dataclass(frozen=True)
+class NodeRecord:
+    """What is recorded of one node of a run. Times are seconds since the Unix epoch.
+
+    Attributes:
+        run_id: the run.
+        node_id: the node.
+        position: its place in the order of the declaration, from 0.
+        component: the component's name.
+        state: one of `states.NODE_STATES`.
+        started_at: when its first attempt started.
+        finished_at: when it reached its last state.
+        execution_id: its execution in ml-metadata.
+        attempt: the attempt's number, from 1; 0 before the first.
+        log: the last attempt's log, as a path relative to the store's folder.
+        error: why it failed, in a line.
+        detail: facts to show, like {"examples": 15002}.
+    """
+
+    run_id: str
+    node_id: str
+    position: int
+    component: str | None
+    state: str
+    started_at: float | None = None
+    finished_at: float | None = None
+    execution_id: int | None = None
+    attempt: int = 0
+    log: str | None = None
+    error: str | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The small view of an artifact; `content` is decoded JSON whose layout `kind` names."""
+
+    artifact_id: int
+    kind: str
+    content: Any
+
+
+def list_runs(
+    database: Database,
+    *,
+    pipeline: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    before: str | None = None,
+) -> list[Run]:
+    """Lists runs, newest first.
+
+    Args:
+        database: the store.
+        pipeline: only runs of this pipeline.
+        state: only runs in this state, `interrupted` among them.
+        limit: how many at most.
+        before: only runs older than the run of this id: the last id of a page asks for the next page.
+
+    Raises:
+        RunNotFoundError: there is no run `before`.
+    """
+    recorded = "running" if state == INTERRUPTED else state
+    found: list[Run] = []
+    while len(found) < limit:
+        page = _page(database, pipeline, recorded, limit, before)
+        # Only readers tell running from interrupted, so a page can hold fewer runs of the wanted state than rows.
+        found += [run for run in page if state is None or run.state == state]
+        if len(page) < limit:
+            break
+        before = page[-1].run_id
+    return found[:limit]
+
+
+def find_run(database: Database, run_id: str) -> Run | None:
+    """The run with exactly this id, or None."""
+    if not database.has_own_tables:
+        return None
+    rows = database.query(f"SELECT {_COLUMNS} FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id})
+    return _run(rows[0]) if rows else None
+
+
+def get_run(database: Database, name: str) -> Run:
+    """The run a person means.
+
+    Args:
+        database: the store.
+        name: a run's id, the start of one that no other run's id has, or `latest`.
+
+    Raises:
+        RunNotFoundError: there is none, or several; the message names the nearest ids.
+    """
+    if name == LATEST:
+        newest = list_runs(database, limit=1)
+        if newest:
+            return newest[0]
+        raise RunNotFoundError(f"There is no run yet in {database.location.display}. Start one: penstock run PATH")
+    exact = find_run(database, name)
+    if exact is not None:
+        return exact
+    return _get_by_start(database, name)
+
+
+def run_ir(database: Database, run_id: str) -> bytes | None:
+    """The serialized TFX IR (proto `tfx.orchestration.Pipeline`) a run was made from, if it is recorded."""
+    if not database.has_own_tables:
+        return None
+    rows = database.query("SELECT ir FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id})
+    return bytes(rows[0]["ir"]) if rows and rows[0]["ir"] is not None else None
+
+
+def nodes_of(database: Database, run_id: str) -> list[NodeRecord]:
+    """The nodes of a run in the order of its declaration; none if there is no such run."""
+    if not database.has_own_tables:
+        return []
+    rows = database.query(
+        "SELECT * FROM penstock_nodes WHERE run_id = :run_id ORDER BY position, node_id", {"run_id": run_id}
+    )
+    return [NodeRecord(**{**row, "detail": json.loads(row["detail"])}) for row in rows]
+
+
+def count_nodes(database: Database, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """For each of these runs how many nodes are in which state; states no node is in are left out."""
+    counts: dict[str, dict[str, int]] = {run_id: {} for run_id in run_ids}
+    if not run_ids or not database.has_own_tables:
+        return counts
+    names = {f"run_{index}": run_id for index, run_id in enumerate(run_ids)}
+    rows = database.query(
+        "SELECT run_id, state, count(*) AS number FROM penstock_nodes "
+        f"WHERE run_id IN ({', '.join(':' + name for name in names)}) GROUP BY run_id, state",
+        names,
+    )
+    for row in sorted(rows, key=lambda row: NODE_STATES.index(row["state"])):
+        counts[row["run_id"]][row["state"]] = row["number"]
+    return counts
+
+
+def find_summary(database: Database, artifact_id: int) -> Summary | None:
+    """An artifact's summary, or None if none was made."""
+    if not database.has_own_tables:
+        return None
+    rows = database.query("SELECT * FROM penstock_summaries WHERE artifact_id = :id", {"id": artifact_id})
+    return Summary(artifact_id, rows[0]["kind"], json.loads(rows[0]["content"])) if rows else None
+
+
+def _page(database: Database, pipeline: str | None, state: str | None, limit: int, before: str | None) -> list[Run]:
+    if not database.has_own_tables:
+        return []
+    conditions = []
+    parameters: dict[str, Any] = {"limit": limit}
+    if pipeline is not None:
+        conditions.append("pipeline = :pipeline")
+        parameters["pipeline"] = pipeline
+    if state is not None:
+        conditions.append("state = :state")
+        parameters["state"] = state
+    if before is not None:
+        last = find_run(database, before)
+        if last is None:
+            raise RunNotFoundError(
+                f"There is no run {before!r} in {database.location.display} to list the runs before."
+            )
+        conditions.append("(created_at, run_id) < (:created_at, :before)")
+        parameters |= {"created_at": last.created_at, "before": before}
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    sql = f"SELECT {_COLUMNS} FROM penstock_runs {where}ORDER BY created_at DESC, run_id DESC LIMIT :limit"
+    return [_run(row) for row in database.query(sql, parameters)]
+
+
+def _get_by_start(database: Database, start: str) -> Run:
+    store = database.location.display
+    if not database.has_own_tables:
+        raise RunNotFoundError(f"There is no run {start!r}: {store} holds none yet. Start one: penstock run PATH")
+    rows = database.query(
+        f"SELECT {_COLUMNS} FROM penstock_runs WHERE substr(run_id, 1, :length) = :start "
+        "ORDER BY created_at DESC, run_id DESC LIMIT 6",
+        {"length": len(start), "start": start},
+    )
+    if len(rows) == 1:
+        return _run(rows[0])
+    ids = [str(row["run_id"]) for row in rows]
+    if ids:
+        more = ", …" if len(ids) > 5 else ""
+        raise RunNotFoundError(f"Several runs in {store} start with {start!r}: {', '.join(ids[:5])}{more}. Name one.")
+    from difflib import get_close_matches
+
+    sql = "SELECT run_id FROM penstock_runs ORDER BY created_at DESC, run_id DESC LIMIT 1000"
+    known = [row["run_id"] for row in database.query(sql)]
+    near = get_close_matches(start, known, n=3, cutoff=0.5) or known[:3]
+    hint = f" Nearest: {', '.join(near)}." if near else " It holds none yet. Start one: penstock run PATH"
+    raise RunNotFoundError(f"There is no run {start!r} in {store}.{hint}")
+
+
+def _run(row: Row) -> Run:
+    run = {**row, "parameters": json.loads(row["parameters"])}
+    if run["state"] == "running" and _is_abandoned(row):
+        run["state"] = INTERRUPTED
+    return Run(**run)
+
+
+def _is_abandoned(row: Row) -> bool:
+    """Whether a run's process is known to be gone: only its own host can tell."""
+    if row["pid"] is None or row["host"] != socket.gethostname():
+        return False
+    return not process.is_alive(row["pid"], before=max(row["created_at"], row["started_at"] or 0.0))

@@ -1,0 +1,81 @@
+"""Penstock's own tables: runs, their nodes, and summaries of artifacts."""
+
+from __future__ import annotations
+
+from penstock.errors import StoreError
+from penstock.metadata.database import Database
+
+SCHEMA_VERSION = 1
+
+# Times are seconds since the Unix epoch. `parameters`, `detail` and `content` hold JSON. `log` is a path relative to
+# the store's folder.
+_STATEMENTS = (
+    "CREATE TABLE IF NOT EXISTS penstock_schema (version INTEGER NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS penstock_runs (
+        run_id TEXT NOT NULL PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        state TEXT NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL,
+        started_at DOUBLE PRECISION,
+        finished_at DOUBLE PRECISION,
+        environment TEXT,
+        backend TEXT,
+        parameters TEXT NOT NULL,
+        source TEXT,
+        project TEXT,
+        ir {blob},
+        error TEXT,
+        host TEXT,
+        pid INTEGER)""",
+    "CREATE INDEX IF NOT EXISTS penstock_runs_newest ON penstock_runs (created_at, run_id)",
+    "CREATE INDEX IF NOT EXISTS penstock_runs_pipeline ON penstock_runs (pipeline, created_at, run_id)",
+    "CREATE INDEX IF NOT EXISTS penstock_runs_state ON penstock_runs (state, created_at, run_id)",
+    """CREATE TABLE IF NOT EXISTS penstock_nodes (
+        run_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        position INTEGER NOT NULL,
+        component TEXT,
+        state TEXT NOT NULL,
+        started_at DOUBLE PRECISION,
+        finished_at DOUBLE PRECISION,
+        execution_id BIGINT,
+        attempt INTEGER NOT NULL,
+        log TEXT,
+        error TEXT,
+        detail TEXT NOT NULL,
+        PRIMARY KEY (run_id, node_id))""",
+    "CREATE INDEX IF NOT EXISTS penstock_nodes_execution ON penstock_nodes (execution_id)",
+    """CREATE TABLE IF NOT EXISTS penstock_summaries (
+        artifact_id BIGINT NOT NULL PRIMARY KEY,
+        kind TEXT NOT NULL,
+        content TEXT NOT NULL)""",
+)
+
+
+def create(database: Database) -> None:
+    """Makes the tables that are missing. Several processes may do so at once."""
+    if database.has_own_tables:
+        return
+    with database.transaction():
+        database.lock_schema()
+        for statement in _STATEMENTS:
+            database.execute(statement.replace("{blob}", database.blob_type))
+        if not database.query("SELECT version FROM penstock_schema"):
+            database.execute("INSERT INTO penstock_schema (version) VALUES (:version)", {"version": SCHEMA_VERSION})
+    database.has_own_tables = True
+
+
+def check_version(database: Database) -> None:
+    """Refuses tables of another layout.
+
+    Raises:
+        StoreError: the tables were made by a newer Penstock.
+    """
+    if not database.has_own_tables:
+        return
+    found = max((row["version"] for row in database.query("SELECT version FROM penstock_schema")), default=0)
+    if found != SCHEMA_VERSION:
+        raise StoreError(
+            f"{database.location.display}: the store's tables have version {found}, this Penstock reads version "
+            f"{SCHEMA_VERSION}. Use the Penstock that wrote the store, or upgrade this one."
+        )
