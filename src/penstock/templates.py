@@ -116,7 +116,7 @@ def package_name(name: str) -> str:
         reason = f"{package!r} is a reserved word of Python"
     elif package == "tests":
         reason = "the project's tests stand in a folder of that name"
-    elif package in sys.stdlib_module_names:
+    elif package in sys.stdlib_module_names or package == "test":
         reason = f"it would hide Python's own module {package!r}"
     elif (taken := _installed_module(package)) is not None:
         reason = f"it would hide the installed package {package!r} ({taken})"
@@ -125,19 +125,21 @@ def package_name(name: str) -> str:
     raise UsageError(f"{name!r} cannot be a project's name: {reason}. Choose another, such as 'my-{name}'.")
 
 
-def create_project(name: str, template: str, parent: Path) -> Project:
+def create_project(name: str, template: str, parent: Path, root: Path | None = None) -> Project:
     """Copies a template into the folder `parent/name`; the folder is there complete or not at all.
 
     Args:
         name: the new project's and pipeline's name.
         template: name of the template; `-` and `_` mean the same.
         parent: an existing folder.
+        root: the folder that holds `templates/`; None for Penstock's own.
 
     Raises:
         UsageError: if the name or template does not fit, or the folder exists and is not empty.
         PenstockError: if the files cannot be written.
     """
-    chosen = _find(template)
+    root = data_root() if root is None else root
+    chosen = _find(template, templates(root))
     package = package_name(name)
     folder = parent / name
     if not parent.is_dir():
@@ -149,10 +151,10 @@ def create_project(name: str, template: str, parent: Path) -> Project:
     partial: Path | None = None
     try:
         partial = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=parent))
-        for target, text in _files(chosen, name, package):
+        for target, content in _files(chosen, root / "templates" / "common", name, package):
             path = partial / target
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(text)
+            path.write_bytes(content)
         # mkdtemp's folder is closed to others; a project is as open as the user's umask says.
         umask = os.umask(0)
         os.umask(umask)
@@ -166,8 +168,7 @@ def create_project(name: str, template: str, parent: Path) -> Project:
     return Project(folder=folder, name=name, package=package, template=chosen.name)
 
 
-def _find(template: str) -> Template:
-    known = templates()
+def _find(template: str, known: dict[str, Template]) -> Template:
     wanted = template.replace("-", "_")
     if wanted in known:
         return known[wanted]
@@ -185,9 +186,8 @@ def _installed_module(package: str) -> str | None:
     return spec.origin or next(iter(spec.submodule_search_locations or ()), package)
 
 
-def _files(template: Template, name: str, package: str) -> Iterator[tuple[Path, bytes]]:
+def _files(template: Template, common: Path, name: str, package: str) -> Iterator[tuple[Path, bytes]]:
     """Yields each file of the new project: its path below the project's folder, and its content."""
-    common = template.source.parent.parent / "templates" / "common"
     fields = {"name": name, "package": package, "description": template.description}
     for path in _walk(common):
         relative = path.relative_to(common)

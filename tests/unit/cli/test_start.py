@@ -1,0 +1,55 @@
+"""The command answers at once, because it loads nothing it does not need."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).resolve().parents[3] / "src"
+SECONDS = 0.5
+HEAVY = ("tensorflow", "tfx", "apache_beam", "ml_metadata", "pyarrow", "pandas", "numpy", "sqlalchemy")
+LIGHT_COMMANDS = (["--help"], ["--version"], ["doctor"], ["new", "--list"])
+PROGRAM = f"""
+import sys
+from penstock.cli.main import main
+try:
+    main()
+finally:
+    loaded = sorted(set(sys.modules) & {set(HEAVY)!r})
+    print("loaded:", ",".join(loaded), file=sys.stderr)
+"""
+
+
+def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environ = {key: value for key, value in os.environ.items() if key != "PENSTOCK_STORE"} | {"PYTHONPATH": str(SOURCE)}
+    return subprocess.run([sys.executable, *command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)
+def test_heavy_libraries_stay_out(arguments: list[str], tmp_path: Path) -> None:
+    result = run("-c", PROGRAM, *arguments, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "loaded: "
+
+
+@pytest.mark.parametrize("arguments", LIGHT_COMMANDS, ids=" ".join)
+def test_the_answer_comes_at_once(arguments: list[str], tmp_path: Path) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        result = run("-m", "penstock", *arguments, cwd=tmp_path)
+        seconds.append(time.perf_counter() - start)
+        assert result.returncode == 0, result.stderr
+    assert min(seconds) < SECONDS
+
+
+def test_an_unknown_command_is_a_wrong_call(tmp_path: Path) -> None:
+    result = run("-m", "penstock", "vaildate", cwd=tmp_path)
+    assert result.returncode == 2
+    assert "Did you mean 'validate'?" in result.stderr
+    assert result.stdout == ""
