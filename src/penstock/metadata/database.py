@@ -9,7 +9,7 @@ import sqlite3
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -21,6 +21,8 @@ from penstock.metadata.location import StoreLocation
 Row = dict[str, Any]
 NO_PARAMETERS: Mapping[str, Any] = {}
 BUSY_TIMEOUT_SECONDS = 10.0
+# Far below the least number of parameters any of the databases takes.
+_AT_ONCE = 500
 
 
 class Database(ABC):
@@ -100,6 +102,13 @@ def connect(location: StoreLocation, *, create: bool, busy_timeout_seconds: floa
         database.close()
         raise
     return database
+
+
+def in_parts(values: Sequence[Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Cuts values for `IN (…)` into parts a database takes at once: parameter names to write there, and parameters."""
+    for start in range(0, len(values), _AT_ONCE):
+        part = {f"value_{index}": value for index, value in enumerate(values[start : start + _AT_ONCE])}
+        yield ", ".join(f":{name}" for name in part), part
 
 
 class SqliteDatabase(Database):

@@ -10,7 +10,7 @@ from typing import Any
 
 from penstock.errors import RunNotFoundError
 from penstock.metadata import process
-from penstock.metadata.database import Database, Row
+from penstock.metadata.database import Database, Row, in_parts
 from penstock.metadata.states import INTERRUPTED, NODE_STATES
 
 LATEST = "latest"
@@ -182,25 +182,36 @@ def nodes_of(database: Database, run_id: str) -> list[NodeRecord]:
 def count_nodes(database: Database, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:
     """For each of these runs how many nodes are in which state; states no node is in are left out."""
     counts: dict[str, dict[str, int]] = {run_id: {} for run_id in run_ids}
-    if not run_ids or not database.has_own_tables:
+    if not database.has_own_tables:
         return counts
-    names = {f"run_{index}": run_id for index, run_id in enumerate(run_ids)}
-    rows = database.query(
-        "SELECT run_id, state, count(*) AS number FROM penstock_nodes "
-        f"WHERE run_id IN ({', '.join(':' + name for name in names)}) GROUP BY run_id, state",
-        names,
-    )
-    for row in sorted(rows, key=lambda row: NODE_STATES.index(row["state"])):
-        counts[row["run_id"]][row["state"]] = row["number"]
+    for names, values in in_parts(run_ids):
+        rows = database.query(
+            "SELECT run_id, state, count(*) AS number FROM penstock_nodes "
+            f"WHERE run_id IN ({names}) GROUP BY run_id, state",
+            values,
+        )
+        for row in sorted(rows, key=lambda row: NODE_STATES.index(row["state"])):
+            counts[row["run_id"]][row["state"]] = row["number"]
     return counts
 
 
 def find_summary(database: Database, artifact_id: int) -> Summary | None:
     """An artifact's summary, or None if none was made."""
+    return find_summaries(database, [artifact_id]).get(artifact_id)
+
+
+def find_summaries(database: Database, artifact_ids: Sequence[int], kind: str | None = None) -> dict[int, Summary]:
+    """The summaries of these artifacts, by artifact id; only those of one kind if it is given."""
+    found: dict[int, Summary] = {}
     if not database.has_own_tables:
-        return None
-    rows = database.query("SELECT * FROM penstock_summaries WHERE artifact_id = :id", {"id": artifact_id})
-    return Summary(artifact_id, rows[0]["kind"], json.loads(rows[0]["content"])) if rows else None
+        return found
+    for names, values in in_parts(sorted(set(artifact_ids))):
+        sql = f"SELECT artifact_id, kind, content FROM penstock_summaries WHERE artifact_id IN ({names})"
+        if kind is not None:
+            sql, values = f"{sql} AND kind = :kind", {**values, "kind": kind}
+        for row in database.query(sql, values):
+            found[row["artifact_id"]] = Summary(row["artifact_id"], row["kind"], json.loads(row["content"]))
+    return found
 
 
 def _page(database: Database, pipeline: str | None, state: str | None, limit: int, before: str | None) -> list[Run]:

@@ -1,0 +1,261 @@
+"""Reads artifacts from ml-metadata's tables: pages of them, one with all it has, a node's inputs and outputs."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.errors import ArtifactNotFoundError, UsageError
+from penstock.metadata.database import Database, Row, in_parts
+from penstock.metadata.executions import (
+    ARTIFACT_STATES,
+    INTERNAL_OUTPUT_EVENT,
+    OUTPUTS_SQL,
+    Use,
+    executions_of_run,
+    first_outputs,
+    read_uses,
+)
+
+# ml-metadata stores a google.protobuf.Struct as text: this, then the message in base 64.
+_STRUCT_PREFIX = "mlmd-struct::"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One artifact. Times are seconds since the Unix epoch.
+
+    Attributes:
+        artifact_id: its id in ml-metadata.
+        type: its type's name, like Examples or Model.
+        uri: where its content is.
+        state: one of `executions.ARTIFACT_STATES`.
+        created_at: when it was registered.
+        updated_at: when it last changed.
+        name: its name, if it has one.
+        producer: the first execution that output it; None for one that was put in by other means.
+    """
+
+    artifact_id: int
+    type: str
+    uri: str
+    state: str
+    created_at: float
+    updated_at: float
+    name: str | None = None
+    producer: Use | None = None
+
+
+@dataclass(frozen=True)
+class ArtifactDetails:
+    """One artifact with everything recorded of it.
+
+    Attributes:
+        artifact: the artifact.
+        properties: the properties its type declares.
+        custom_properties: those it has besides, as TFX's components set them.
+        consumers: the executions that took it as an input, in the order they did.
+    """
+
+    artifact: Artifact
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    custom_properties: Mapping[str, Any] = field(default_factory=dict)
+    consumers: Sequence[Use] = ()
+
+
+@dataclass(frozen=True)
+class NodeArtifacts:
+    """What a node took and gave in a run: artifacts by the name of the node's input or output."""
+
+    inputs: Mapping[str, Sequence[Artifact]]
+    outputs: Mapping[str, Sequence[Artifact]]
+
+
+def list_artifacts(
+    database: Database,
+    *,
+    type: str | None = None,
+    pipeline: str | None = None,
+    run: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Artifact]:
+    """Lists artifacts, newest first.
+
+    Args:
+        database: the store.
+        type: only artifacts of this type.
+        pipeline: only what nodes of this pipeline output.
+        run: only what nodes of the run of this id output, also from the cache; not what its resolvers found.
+        state: only artifacts in this state, one of `executions.ARTIFACT_STATES`.
+        limit: how many at most.
+        before: only artifacts with a lower id: the last id of a page asks for the next page.
+
+    Raises:
+        UsageError: there is no such state.
+    """
+    if state is not None and state not in ARTIFACT_STATES:
+        raise UsageError(f"There is no artifact state {state!r}. Allowed: {', '.join(ARTIFACT_STATES)}.")
+    if not database.has_mlmd():
+        return []
+    conditions = []
+    parameters: dict[str, Any] = {"limit": limit}
+    if type is not None:
+        conditions.append("t.name = :type")
+        parameters["type"] = type
+    if state is not None:
+        conditions.append("COALESCE(a.state, 0) = :state")
+        parameters["state"] = ARTIFACT_STATES.index(state)
+    if before is not None:
+        conditions.append("a.id < :before")
+        parameters["before"] = before
+    for context_type, name in (("pipeline", pipeline), ("pipeline_run", run)):
+        if name is not None:
+            conditions.append(
+                "EXISTS (SELECT 1 FROM Event e JOIN Association s ON s.execution_id = e.execution_id "
+                "JOIN Context c ON c.id = s.context_id JOIN Type ct ON ct.id = c.type_id "
+                f"WHERE e.artifact_id = a.id AND e.type IN {OUTPUTS_SQL} "
+                f"AND ct.name = '{context_type}' AND c.name = :{context_type})"
+            )
+            parameters[context_type] = name
+    return _read(database, f"{' AND '.join(conditions) or '1 = 1'} ORDER BY a.id DESC LIMIT :limit", parameters)
+
+
+def read_artifacts(database: Database, artifact_ids: Sequence[int]) -> dict[int, Artifact]:
+    """These artifacts by id, in ascending order; ids that do not exist are left out."""
+    found: dict[int, Artifact] = {}
+    if database.has_mlmd():
+        for names, values in in_parts(sorted(set(artifact_ids))):
+            for artifact in _read(database, f"a.id IN ({names}) ORDER BY a.id", values):
+                found[artifact.artifact_id] = artifact
+    return found
+
+
+def get_artifact(database: Database, artifact_id: int) -> ArtifactDetails:
+    """One artifact with its properties, producer and consumers.
+
+    Raises:
+        ArtifactNotFoundError: there is none with this id; the message says which ids there are.
+    """
+    found = read_artifacts(database, [artifact_id])
+    if not found:
+        raise not_found(database, artifact_id)
+    properties: dict[str, Any] = {}
+    custom: dict[str, Any] = {}
+    rows = database.query(
+        "SELECT name, is_custom_property, int_value, double_value, string_value, byte_value, bool_value, proto_value "
+        "FROM ArtifactProperty WHERE artifact_id = :id ORDER BY name",
+        {"id": artifact_id},
+    )
+    for row in rows:
+        (custom if row["is_custom_property"] else properties)[row["name"]] = _value(row)
+    events = database.query(
+        "SELECT id, artifact_id, execution_id, type FROM Event WHERE artifact_id = :id AND type IN (2, 3) ORDER BY id",
+        {"id": artifact_id},
+    )
+    return ArtifactDetails(found[artifact_id], properties, custom, read_uses(database, events))
+
+
+def not_found(database: Database, artifact_id: int) -> ArtifactNotFoundError:
+    """The error for an id no artifact has; it says which ids there are."""
+    where = database.location.display
+    first = last = None
+    if database.has_mlmd():
+        [ends] = database.query("SELECT min(id) AS first, max(id) AS last FROM Artifact")
+        first, last = ends["first"], ends["last"]
+    if first is None:
+        return ArtifactNotFoundError(
+            f"There is no artifact {artifact_id}: {where} holds none yet. Make some: penstock run PATH"
+        )
+    return ArtifactNotFoundError(f"There is no artifact {artifact_id} in {where}. It holds ids from {first} to {last}.")
+
+
+def read_properties(database: Database, artifact_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """For each of these artifacts its properties, custom ones included; none for ids that do not exist."""
+    found: dict[int, dict[str, Any]] = {artifact_id: {} for artifact_id in artifact_ids}
+    if database.has_mlmd():
+        for names, values in in_parts(artifact_ids):
+            for row in database.query(f"SELECT * FROM ArtifactProperty WHERE artifact_id IN ({names})", values):
+                found[row["artifact_id"]][row["name"]] = _value(row)
+    return found
+
+
+def artifacts_of_node(database: Database, run_id: str, node_id: str) -> NodeArtifacts:
+    """What a node took and gave in a run; a resolver gives what it found. Empty if it has not executed.
+
+    An attempt that failed counts for its inputs alone.
+    """
+    uses = [use for use in _uses_of_run(database, run_id) if use.execution.node == node_id]
+    artifacts = read_artifacts(database, [use.artifact_id for use in uses])
+    sides: dict[str, dict[str, list[Artifact]]] = {"input": {}, "output": {}}
+    for use in sorted(uses, key=lambda use: (use.key or "", use.index)):
+        listed = sides[use.direction].setdefault(use.key or "", [])
+        artifact = artifacts[use.artifact_id]
+        if artifact not in listed:
+            listed.append(artifact)
+    return NodeArtifacts(inputs=sides["input"], outputs=sides["output"])
+
+
+def outputs_of_run(database: Database, run_id: str) -> list[tuple[str, Artifact]]:
+    """(node id, artifact) for everything a run's nodes output, also from the cache, in the order they did."""
+    uses = _uses_of_run(database, run_id, f"AND type IN {OUTPUTS_SQL}")
+    artifacts = read_artifacts(database, [use.artifact_id for use in uses])
+    return [(use.execution.node, artifacts[use.artifact_id]) for use in uses if use.execution.node is not None]
+
+
+def _uses_of_run(database: Database, run_id: str, condition: str = "") -> list[Use]:
+    executions = [execution.execution_id for execution in executions_of_run(database, run_id)]
+    events: list[Row] = []
+    for names, values in in_parts(executions):
+        events += database.query(
+            f"SELECT id, artifact_id, execution_id, type FROM Event WHERE execution_id IN ({names}) "
+            f"AND type IN (1, 2, 3, 4, 5, {INTERNAL_OUTPUT_EVENT}) {condition} ORDER BY id",
+            values,
+        )
+    return read_uses(database, events)
+
+
+def _read(database: Database, condition: str, parameters: Mapping[str, Any]) -> list[Artifact]:
+    rows = database.query(
+        "SELECT a.id, t.name AS type, a.uri, a.state, a.name, a.create_time_since_epoch AS created, "
+        "a.last_update_time_since_epoch AS updated FROM Artifact a JOIN Type t ON t.id = a.type_id "
+        f"WHERE {condition}",
+        parameters,
+    )
+    producers = first_outputs(database, [row["id"] for row in rows])
+    return [
+        Artifact(
+            artifact_id=row["id"],
+            type=row["type"],
+            uri=row["uri"] or "",
+            state=ARTIFACT_STATES[row["state"] or 0],
+            created_at=row["created"] / 1000,
+            updated_at=row["updated"] / 1000,
+            name=row["name"],
+            producer=producers.get(row["id"]),
+        )
+        for row in rows
+    ]
+
+
+def _value(row: Row) -> Any:
+    """A property's value as Python has it; bytes as hexadecimal text, a protobuf message as its size."""
+    if row["bool_value"] is not None:
+        return bool(row["bool_value"])
+    if row["string_value"] is not None:
+        text: str = row["string_value"]
+        return _struct(text) if text.startswith(_STRUCT_PREFIX) else text
+    if row["byte_value"] is not None:
+        return bytes(row["byte_value"]).hex()
+    if row["proto_value"] is not None:
+        return f"<protobuf message, {len(row['proto_value'])} bytes>"
+    return row["int_value"] if row["int_value"] is not None else row["double_value"]
+
+
+def _struct(text: str) -> Any:
+    from google.protobuf import json_format, struct_pb2
+
+    return json_format.MessageToDict(struct_pb2.Struct.FromString(b64decode(text.removeprefix(_STRUCT_PREFIX))))

@@ -1,0 +1,189 @@
+"""Reads executions and the events that tie them to artifacts from ml-metadata's tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from penstock.metadata.database import Database, Row, in_parts
+
+# ml_metadata.proto.metadata_store_pb2, numbers and names alike.
+EXECUTION_STATES = ("unknown", "new", "running", "complete", "failed", "cached", "canceled")
+ARTIFACT_STATES = ("unknown", "pending", "live", "marked_for_deletion", "deleted", "abandoned", "reference")
+CACHED = EXECUTION_STATES.index("cached")
+INPUT_EVENTS = (2, 3)
+# A resolver passes artifacts on with INTERNAL_OUTPUT (6), which is not among these: it did not make them.
+OUTPUT_EVENTS = (1, 4)
+INTERNAL_OUTPUT_EVENT = 6
+INPUTS_SQL = "(2, 3)"
+OUTPUTS_SQL = "(1, 4)"
+
+# Whether an OUTPUT event `o` is the artifact's first: executions that took it from the cache output it again.
+FIRST_OUTPUT_SQL = (
+    "NOT EXISTS (SELECT 1 FROM Event earlier WHERE earlier.artifact_id = o.artifact_id "
+    f"AND earlier.type IN {OUTPUTS_SQL} AND earlier.id < o.id)"
+)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """One execution, with the contexts TFX puts it in. Times are seconds since the Unix epoch.
+
+    Attributes:
+        execution_id: its id in ml-metadata.
+        type: its type, the component's class path as TFX names it.
+        state: one of `EXECUTION_STATES`.
+        created_at: when it was registered.
+        updated_at: when it last changed.
+        pipeline: the pipeline; of a sub-pipeline's node the outermost one.
+        run: the run's id.
+        node: the node's id.
+    """
+
+    execution_id: int
+    type: str
+    state: str
+    created_at: float
+    updated_at: float
+    pipeline: str | None = None
+    run: str | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Use:
+    """One artifact's part in one execution.
+
+    Attributes:
+        artifact_id: the artifact.
+        execution: the execution.
+        direction: `input` or `output`.
+        key: the name of the node's input or output.
+        index: its place among the artifacts under that name.
+    """
+
+    artifact_id: int
+    execution: Execution
+    direction: str
+    key: str | None = None
+    index: int = 0
+
+
+@dataclass
+class _Contexts:
+    pipelines: list[str] = field(default_factory=list)
+    runs: list[str] = field(default_factory=list)
+    nodes: list[str] = field(default_factory=list)
+
+
+def executions_of_run(database: Database, run_id: str) -> list[Execution]:
+    """The executions of a run, in the order they were registered; none if there is no such run."""
+    if not database.has_mlmd():
+        return []
+    rows = database.query(
+        "SELECT a.execution_id FROM Context c JOIN Type t ON t.id = c.type_id "
+        "JOIN Association a ON a.context_id = c.id WHERE t.name = 'pipeline_run' AND c.name = :run",
+        {"run": run_id},
+    )
+    return list(read_executions(database, [row["execution_id"] for row in rows]).values())
+
+
+def read_executions(database: Database, execution_ids: Iterable[int]) -> dict[int, Execution]:
+    """These executions by id, in ascending order; ids that do not exist are left out."""
+    ids = sorted(set(execution_ids))
+    executions: dict[int, Execution] = {}
+    for names, values in in_parts(ids):
+        for row in database.query(
+            "SELECT x.id, t.name AS type, x.last_known_state AS state, x.create_time_since_epoch AS created, "
+            "x.last_update_time_since_epoch AS updated FROM Execution x JOIN Type t ON t.id = x.type_id "
+            f"WHERE x.id IN ({names}) ORDER BY x.id",
+            values,
+        ):
+            executions[row["id"]] = Execution(
+                execution_id=row["id"],
+                type=row["type"],
+                state=EXECUTION_STATES[row["state"] or 0],
+                created_at=row["created"] / 1000,
+                updated_at=row["updated"] / 1000,
+            )
+    for execution_id, contexts in _contexts(database, ids).items():
+        if execution_id in executions:
+            executions[execution_id] = _placed(executions[execution_id], contexts)
+    return executions
+
+
+def first_outputs(database: Database, artifact_ids: Sequence[int]) -> dict[int, Use]:
+    """For each of these artifacts its producer: the first execution that output it."""
+    rows: list[Row] = []
+    for names, values in in_parts(artifact_ids):
+        rows += database.query(
+            "SELECT o.id, o.artifact_id, o.execution_id, o.type FROM Event o "
+            f"WHERE o.artifact_id IN ({names}) AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}",
+            values,
+        )
+    return {use.artifact_id: use for use in read_uses(database, rows)}
+
+
+def read_uses(database: Database, events: Sequence[Row]) -> list[Use]:
+    """Completes rows of Event (id, artifact_id, execution_id, type), in their order, with execution and key."""
+    executions = read_executions(database, (event["execution_id"] for event in events))
+    keys: dict[int, str] = {}
+    indexes: dict[int, int] = {}
+    for names, values in in_parts([event["id"] for event in events]):
+        for row in database.query(
+            f"SELECT event_id, is_index_step, step_index, step_key FROM EventPath WHERE event_id IN ({names})", values
+        ):
+            if row["is_index_step"]:
+                indexes[row["event_id"]] = row["step_index"]
+            else:
+                keys[row["event_id"]] = row["step_key"]
+    return [
+        Use(
+            artifact_id=event["artifact_id"],
+            execution=executions[event["execution_id"]],
+            direction="output" if event["type"] in (*OUTPUT_EVENTS, INTERNAL_OUTPUT_EVENT) else "input",
+            key=keys.get(event["id"]),
+            index=indexes.get(event["id"], 0),
+        )
+        for event in events
+        if event["execution_id"] in executions
+    ]
+
+
+def _contexts(database: Database, execution_ids: Sequence[int]) -> dict[int, _Contexts]:
+    found: dict[int, _Contexts] = {}
+    for names, values in in_parts(execution_ids):
+        for row in database.query(
+            "SELECT a.execution_id, t.name AS type, c.name FROM Association a JOIN Context c ON c.id = a.context_id "
+            "JOIN Type t ON t.id = c.type_id "
+            f"WHERE t.name IN ('pipeline', 'pipeline_run', 'node') AND a.execution_id IN ({names}) ORDER BY a.id",
+            values,
+        ):
+            contexts = found.setdefault(row["execution_id"], _Contexts())
+            {"pipeline": contexts.pipelines, "pipeline_run": contexts.runs, "node": contexts.nodes}[row["type"]].append(
+                row["name"]
+            )
+    return found
+
+
+def _placed(execution: Execution, contexts: _Contexts) -> Execution:
+    """Reads pipeline, run and node off an execution's contexts, named as TFX's compiler names them.
+
+    A node's context is PIPELINE.NODE. A sub-pipeline's nodes are in the contexts of all pipelines around them too,
+    among these OUTER.INNER as a node, and its run is INNER_RUN.
+    """
+    split = [
+        (pipeline, name[len(pipeline) + 1 :])
+        for name in contexts.nodes
+        for pipeline in contexts.pipelines
+        if name.startswith(f"{pipeline}.")
+    ]
+    inner = {node for _, node in split if node in contexts.pipelines}
+    outermost = [pipeline for pipeline in contexts.pipelines if pipeline not in inner]
+    own = [node for _, node in split if node not in inner]
+    return replace(
+        execution,
+        pipeline=next(iter(outermost or contexts.pipelines), None),
+        run=min(contexts.runs, key=len, default=None),
+        node=own[-1] if own else None,
+    )
