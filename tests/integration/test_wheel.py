@@ -18,7 +18,7 @@ SECONDS = 900
 
 def call(*command: str | Path, cwd: Path, status: int = 0) -> str:
     """Runs a command without the checkout on its path, and returns its standard output."""
-    dropped = {"PYTHONPATH", "PENSTOCK_STORE", "VIRTUAL_ENV"}
+    dropped = {"PYTHONPATH", "VIRTUAL_ENV"}
     environ = {key: value for key, value in os.environ.items() if key not in dropped}
     result = subprocess.run(
         command, cwd=cwd, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS

@@ -20,7 +20,6 @@ from penstock.doctor import Check, Status
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test looks at the store of the checkout or of the user."""
-    monkeypatch.delenv("PENSTOCK_STORE", raising=False)
     monkeypatch.chdir(tmp_path)
 
 

@@ -26,7 +26,7 @@ finally:
 
 
 def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environ = {key: value for key, value in os.environ.items() if key != "PENSTOCK_STORE"} | {"PYTHONPATH": str(SOURCE)}
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE)}
     return subprocess.run([sys.executable, *command], cwd=cwd, env=environ, capture_output=True, text=True, timeout=60)
 
 
