@@ -1,0 +1,156 @@
+"""A whole local run, from source to result: workers, compilation, store, scheduler."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.backends.local.workers import Workers
+from penstock.engine import light_tfx
+from penstock.errors import DeclarationError, PenstockError, Problem
+from penstock.metadata import database as databases
+from penstock.metadata import recording, tables
+from penstock.metadata.location import StoreLocation
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and how.
+
+    Attributes:
+        source: a declaration's path or `FILE.py:CALLABLE`.
+        parameters: values of parameters, as text.
+        parameter_values: the same with defaults, for the record.
+        environment: the environment's name; None for the default one.
+        environment_variables: the environment's own variables for nodes.
+        project: the project's root.
+        import_roots: folders user code is imported from.
+        location: the metadata store.
+        run_id: the run's id; None for a new one.
+        jobs: how many nodes may run at a time.
+        use_cache: whether earlier results may be reused.
+    """
+
+    source: str
+    project: Path
+    import_roots: Sequence[Path]
+    location: StoreLocation
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameter_values: Mapping[str, Any] = field(default_factory=dict)
+    environment: str | None = None
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    jobs: int | None = None
+    use_cache: bool = True
+
+
+def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
+    """Compiles the source in a worker and returns the serialised IR.
+
+    Raises:
+        DeclarationError: the source is wrong.
+        PenstockError: the compilation failed otherwise; the message shows the user's frames.
+    """
+    workers.start(
+        "compile",
+        "compile",
+        {
+            "source": request.source,
+            "parameters": dict(request.parameters),
+            "environment": request.environment,
+            "pipeline_root": str(request.location.folder / "pipelines"),
+        },
+        cwd=Path.cwd(),
+        env={**os.environ, **request.environment_variables},
+        sys_path=request.import_roots,
+    )
+    ended = workers.wait("compile")
+    outcome = ended.outcome
+    if outcome is None:
+        raise PenstockError(f"{request.source}: could not be compiled: {ended.cause_of_death}")
+    if outcome["ok"]:
+        return base64.b64decode(outcome["ir"])
+    if "problems" in outcome:
+        raise DeclarationError([Problem(**{**problem, "file": Path(problem["file"])}) for problem in outcome["problems"]])
+    from penstock.engine.failures import Failure
+
+    failure = Failure.from_json(outcome["failure"])
+    error = PenstockError(f"{request.source}: could not be compiled\n{failure}")
+    error.exit_status = 2
+    raise error
+
+
+def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[str], None]) -> Any:
+    """Runs a pipeline on this machine and returns the scheduler's `RunResult`.
+
+    Args:
+        request: what to run.
+        watch: called with the graph and the run id once both are known; returns the run's `RunListener`.
+        say: prints a line for people.
+    """
+    with Workers() as workers:
+        if not workers.wait_ready(0.05):
+            say("Starting workers: loading TensorFlow, Beam and TFX …")
+        light_tfx.load()
+        from penstock.metadata import mlmd
+
+        store = mlmd.open_store(request.location)
+        database = databases.connect(request.location, create=True)
+        tables.create(database)
+        ir = compile_in_worker(workers, request)
+        return _run_compiled(request, ir, workers, store, database, watch)
+
+
+def _run_compiled(
+    request: RunRequest, ir: bytes, workers: Workers, store: Any, database: databases.Database, watch: Callable[..., Any]
+) -> Any:
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from penstock.backends.local import scheduler
+    from penstock.engine import graph, node
+
+    pipeline = pipeline_pb2.Pipeline.FromString(ir)
+    run_id = request.run_id or recording.new_run_id()
+    built = graph.build(pipeline, run_id=run_id)
+    recording.create_run(
+        database,
+        run_id,
+        built.pipeline,
+        source=request.source,
+        project=str(request.project),
+        environment=request.environment,
+        backend="local",
+        parameters=request.parameter_values,
+        ir=ir,
+    )
+    recording.create_nodes(database, run_id, [(entry.id, entry.component) for entry in built.nodes.values()])
+    settings = scheduler.RunSettings(
+        import_roots=request.import_roots,
+        cwd=Path.cwd(),
+        env={**os.environ, **request.environment_variables},
+        jobs=request.jobs or os.cpu_count() or 1,
+        use_cache=request.use_cache,
+    )
+    runner = scheduler.Scheduler(
+        built, node.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
+    )
+    with _cancelling(runner.request_cancel):
+        return runner.run()
+
+
+@contextmanager
+def _cancelling(request_cancel: Callable[[], None]) -> Iterator[None]:
+    """Turns Ctrl-C and SIGTERM into requests to cancel."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    earlier = {number: signal.signal(number, lambda *_: request_cancel()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)

@@ -1,0 +1,244 @@
+"""The scheduler's side of the zygote: find a warm one or start one, hand it jobs, hear how they end."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import penstock
+from penstock.backends.local import protocol, zygote
+from penstock.errors import WorkerError
+
+WARM_MINUTES_VARIABLE = "PENSTOCK_WARM_MINUTES"
+RUNTIME_VARIABLE = "PENSTOCK_RUNTIME_DIR"
+_DEFAULT_WARM_MINUTES = 5.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended.
+
+    Attributes:
+        job: the job's id.
+        outcome: what the job reported, or None if it died before it could.
+        status: its wait status, see `os.waitstatus_to_exitcode`.
+    """
+
+    job: str
+    outcome: dict[str, Any] | None
+    status: int
+
+    @property
+    def cause_of_death(self) -> str:
+        """A sentence for a job that reported nothing."""
+        code = os.waitstatus_to_exitcode(self.status)
+        if code >= 0:
+            return f"the worker exited with status {code} before it reported its result"
+        name = signal.Signals(-code).name
+        hint = " (the system kills so when memory runs out)" if -code == signal.SIGKILL else ""
+        return f"the worker was killed by {name}{hint}"
+
+
+class Workers:
+    """A connection to the zygote of this environment. Use as a context manager; leaving it ends the jobs."""
+
+    def __init__(self) -> None:
+        folder = runtime_folder()
+        self._log = folder / f"{_environment_key()}.log"
+        self._connection = _connect(folder, self._log)
+        self._reader = protocol.Reader(self._connection)
+        self._waiting: list[protocol.Message] = []
+        self.is_ready = False
+        self.pids: dict[str, int] = {}
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._connection.close()
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for `events`."""
+        return self._connection.fileno()
+
+    def start(
+        self,
+        job: str,
+        kind: str,
+        request: Mapping[str, Any],
+        *,
+        log: Path | None = None,
+        cwd: Path,
+        env: Mapping[str, str],
+        sys_path: Sequence[Path] = (),
+    ) -> None:
+        """Asks for a job; it starts as soon as the zygote is ready."""
+        message = {
+            "do": "start",
+            "job": job,
+            "kind": kind,
+            "request": dict(request),
+            "log": None if log is None else str(log),
+            "cwd": str(cwd),
+            "env": dict(env),
+            "sys_path": [str(folder) for folder in sys_path],
+        }
+        try:
+            protocol.send(self._connection, message)
+        except OSError as error:
+            raise self._lost() from error
+
+    def kill(self, job: str, number: int) -> None:
+        """Sends a signal to a job's whole process group."""
+        try:
+            protocol.send(self._connection, {"do": "kill", "job": job, "signal": number})
+        except OSError as error:
+            raise self._lost() from error
+
+    def events(self, timeout: float | None = None) -> list[Ended]:
+        """Waits up to `timeout` seconds and returns the jobs that ended.
+
+        Raises:
+            WorkerError: the zygote died; the message shows the end of its log.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._connection, selectors.EVENT_READ)
+            if not selector.select(timeout):
+                return []
+        messages = self._reader.read()
+        if messages is None:
+            raise self._lost()
+        ended = []
+        for message in messages:
+            if message["event"] == "ready":
+                self.is_ready = True
+            elif message["event"] == "started":
+                self.pids[message["job"]] = message["pid"]
+            elif message["event"] == "ended":
+                self.pids.pop(message["job"], None)
+                ended.append(Ended(message["job"], message["outcome"], message["status"]))
+        return ended
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Returns whether the zygote is ready within `timeout` seconds; no jobs must be running."""
+        if not self.is_ready:
+            self.events(timeout)
+        return self.is_ready
+
+    def wait(self, job: str) -> Ended:
+        """Waits for one job; others must not be running."""
+        while True:
+            for ended in self.events():
+                if ended.job == job:
+                    return ended
+
+    def _lost(self) -> WorkerError:
+        tail = ""
+        if self._log.is_file():
+            lines = self._log.read_text(errors="replace").splitlines()[-15:]
+            tail = "\n" + "\n".join(f"  {line}" for line in lines)
+        return WorkerError(f"the process that starts workers ended unexpectedly; its log, {self._log}, ends with:{tail}")
+
+
+def runtime_folder() -> Path:
+    """The user's own folder for sockets and logs of worker processes, made if missing.
+
+    Raises:
+        WorkerError: the folder belongs to somebody else.
+    """
+    named = os.environ.get(RUNTIME_VARIABLE)
+    base = named or os.path.join(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir(), f"penstock-{os.getuid()}")
+    folder = Path(base)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise WorkerError(
+            f"{folder}: must belong to you and be writable by nobody else; remove it, or set {RUNTIME_VARIABLE}"
+        )
+    return folder
+
+
+def _environment_key() -> str:
+    """Changes when the interpreter, the installed packages or Penstock's own code do."""
+    digest = hashlib.sha256(f"{sys.executable} {sys.version} {os.environ.get('LD_LIBRARY_PATH', '')}".encode())
+    for folder in sorted({entry for entry in sys.path if entry.endswith("site-packages")}):
+        if os.path.isdir(folder):
+            digest.update(f"{folder} {os.stat(folder).st_mtime_ns}".encode())
+    root = Path(penstock.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(f"{path} {path.stat().st_mtime_ns}".encode())
+    return digest.hexdigest()[:16]
+
+
+def _connect(folder: Path, log: Path) -> socket.socket:
+    path = folder / f"{_environment_key()}.sock"
+    with _exclusive(path.with_suffix(".lock")):
+        connection = _try_connect(path)
+        if connection is None:
+            _start(path, log)
+            connection = _try_connect(path)
+    if connection is None:
+        raise WorkerError(f"the process that starts workers does not answer at {path}; its log is {log}")
+    return connection
+
+
+def _try_connect(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    return connection
+
+
+def _start(path: Path, log: Path) -> None:
+    """Starts a zygote that inherits a socket already listening, so that connecting never races with its start."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX)
+    with listener:
+        listener.bind(str(path))
+        os.chmod(path, 0o600)
+        listener.listen()
+        minutes = float(os.environ.get(WARM_MINUTES_VARIABLE, _DEFAULT_WARM_MINUTES))
+        environ = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        command = [sys.executable, "-m", zygote.__name__, str(listener.fileno()), str(minutes * 60)]
+        with log.open("wb") as stream:
+            subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                pass_fds=[listener.fileno()],
+                env=environ,
+                cwd="/",
+                start_new_session=True,
+            )
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("w") as stream:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise WorkerError(f"{path}: held by another process for 30 s; end that process and try again") from None
+                time.sleep(0.02)
+        yield

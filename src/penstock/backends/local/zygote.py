@@ -1,0 +1,204 @@
+"""The zygote: loads TensorFlow, Beam and TFX once, then forks a clean child for each job.
+
+Runs as `python -m penstock.backends.local.zygote DESCRIPTOR IDLE_SECONDS`, where DESCRIPTOR is an inherited, listening
+Unix socket. It serves any number of schedulers of the same user, ends the jobs of a scheduler that goes away, and ends itself when nobody has been
+connected for a while. It never runs user code and stays single-threaded, so that forking is safe.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import struct
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.backends.local import protocol
+
+# Only what nodes use; `tfx.v1` would add half of Google Cloud's clients.
+PRELOADED = (
+    "tensorflow",
+    "apache_beam",
+    "apache_beam.runners.portability.fn_api_runner",
+    "tensorflow_transform",
+    "tensorflow_transform.beam",
+    "tensorflow_data_validation",
+    "tensorflow_model_analysis",
+    "tfx.components",
+    "tfx.dsl.compiler.compiler",
+    "tfx.orchestration.pipeline",
+    "tfx.orchestration.portable.beam_executor_operator",
+    "penstock.compiler.compile",
+    "penstock.engine.execution",
+    "penstock.backends.local.worker",
+)
+
+
+@dataclass
+class _Job:
+    id: str
+    pid: int
+    pidfd: int
+    outcome: int
+    client: _Client
+
+
+@dataclass(eq=False)
+class _Client:
+    connection: socket.socket
+    reader: protocol.Reader
+    jobs: dict[str, _Job] = field(default_factory=dict)
+
+
+class Zygote:
+    """Accepts schedulers on a listening socket and forks their jobs."""
+
+    def __init__(self, listener: socket.socket, idle_seconds: float):
+        self._listener = listener
+        self._idle_seconds = idle_seconds
+        self._selector = selectors.DefaultSelector()
+        self._clients: set[_Client] = set()
+        self._idle_since = time.monotonic()
+
+    def serve(self) -> None:
+        """Serves until nobody has been connected for the idle time."""
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        while True:
+            left = self._idle_since + self._idle_seconds - time.monotonic()
+            if not self._clients and left <= 0:
+                return
+            for key, _ in self._selector.select(None if self._clients else left):
+                callback, *arguments = key.data if isinstance(key.data, tuple) else (key.data,)
+                callback(*arguments)
+
+    def _accept(self) -> None:
+        connection, _ = self._listener.accept()
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", credentials)[1] != os.getuid():
+            connection.close()
+            return
+        client = _Client(connection, protocol.Reader(connection))
+        self._clients.add(client)
+        self._selector.register(connection, selectors.EVENT_READ, (self._serve_client, client))
+        self._send(client, {"event": "ready"})
+
+    def _serve_client(self, client: _Client) -> None:
+        try:
+            messages = client.reader.read()
+        except ValueError:
+            messages = None
+        if messages is None:
+            self._drop(client)
+            return
+        for message in messages:
+            if message["do"] == "start":
+                self._start(client, message)
+            elif message["do"] == "kill" and message["job"] in client.jobs:
+                _signal_group(client.jobs[message["job"]].pid, message["signal"])
+
+    def _drop(self, client: _Client) -> None:
+        if client not in self._clients:
+            return
+        self._clients.discard(client)
+        self._selector.unregister(client.connection)
+        client.connection.close()
+        for job in client.jobs.values():
+            _signal_group(job.pid, signal.SIGKILL)
+        self._idle_since = time.monotonic()
+
+    def _send(self, client: _Client, message: protocol.Message) -> None:
+        try:
+            protocol.send(client.connection, message)
+        except OSError:
+            self._drop(client)
+
+    def _start(self, client: _Client, message: protocol.Message) -> None:
+        outcome = os.memfd_create("penstock-outcome")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid == 0:
+            self._run_child(message, outcome)
+        pidfd = os.pidfd_open(pid)
+        job = _Job(message["job"], pid, pidfd, outcome, client)
+        client.jobs[job.id] = job
+        self._selector.register(pidfd, selectors.EVENT_READ, (self._reap, job))
+        self._send(client, {"event": "started", "job": job.id, "pid": pid})
+
+    def _run_child(self, message: protocol.Message, outcome: int) -> None:
+        """Runs the job in the forked child; never returns."""
+        status = 70  # EX_SOFTWARE: the job did not even start
+        try:
+            self._selector.close()
+            self._listener.close()
+            for client in self._clients:
+                client.connection.close()
+                for job in client.jobs.values():
+                    os.close(job.pidfd)
+                    os.close(job.outcome)
+            from penstock.backends.local import worker
+
+            status = worker.run(message, outcome)
+        except BaseException:
+            import traceback
+
+            traceback.print_exc()
+        finally:
+            # Without the interpreter's own ending, which would run what the zygote registered.
+            os._exit(status)
+
+    def _reap(self, job: _Job) -> None:
+        self._selector.unregister(job.pidfd)
+        _, status = os.waitpid(job.pid, 0)
+        # What the job left running in its group must not outlive it.
+        _signal_group(job.pid, signal.SIGKILL)
+        os.close(job.pidfd)
+        content = os.pread(job.outcome, os.fstat(job.outcome).st_size, 0)
+        os.close(job.outcome)
+        job.client.jobs.pop(job.id, None)
+        if job.client in self._clients:
+            outcome: Any = json.loads(content) if content else None
+            self._send(job.client, {"event": "ended", "job": job.id, "status": status, "outcome": outcome})
+
+
+def _signal_group(pid: int, number: int) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        # Not yet its own group, or already gone.
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            pass
+
+
+def main() -> None:
+    """Loads what nodes use, then serves the inherited socket."""
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener.set_inheritable(False)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    idle_seconds = float(sys.argv[2])
+    from penstock.engine import tfdv_shim
+
+    tfdv_shim.install()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    import tensorflow as tf
+
+    tf.keras.Model  # noqa: B018 - Keras loads on first use; the children shall find it loaded
+    # Keeps the collector of every child from copying the pages that all of them share.
+    gc.collect()
+    gc.freeze()
+    Zygote(listener, idle_seconds).serve()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Beam runner profiles: an environment's `runner` turned into Beam's pipeline options."""

@@ -1,0 +1,38 @@
+"""Pipeline options for each Beam runner. The runner is always named: Beam's own default would download one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from penstock.errors import PenstockError
+
+_PROFILES: dict[str, tuple[str, ...]] = {
+    "direct": ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"),
+    # Worker processes start fresh, so they need the stand-in module as a plug-in.
+    "direct-multi": (
+        "--runner=DirectRunner",
+        "--direct_running_mode=multi_processing",
+        "--direct_num_workers=0",
+        "--beam_plugin=penstock.engine.tfdv_shim",
+    ),
+}
+AVAILABLE = tuple(_PROFILES)
+
+
+def pipeline_args(runner: str, extra: Sequence[str] = ()) -> list[str]:
+    """Returns Beam's options for a runner, followed by extra ones, which win.
+
+    Raises:
+        PenstockError: this version has no profile for the runner.
+    """
+    if runner not in _PROFILES:
+        raise PenstockError(
+            f"runner {runner!r} is not available in this version; available are {', '.join(AVAILABLE)}."
+            " Set `runner` in the environment."
+        )
+    return [*_PROFILES[runner], *extra]
+
+
+def names_runner(args: Sequence[str]) -> bool:
+    """Returns whether options say which runner is meant."""
+    return any(str(arg).startswith(("--runner", "--direct_running_mode", "--job_endpoint")) for arg in args)

@@ -1,0 +1,142 @@
+"""Runs a node's executor in this process, and describes what it made. Loads what the executor needs."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tfx import types
+from tfx.dsl.io import fileio
+from tfx.orchestration.portable import (
+    beam_executor_operator,
+    data_types,
+    outputs_utils,
+    python_executor_operator,
+)
+from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
+
+from penstock.engine.artifact_properties import DIGEST_PROPERTY, SIZE_PROPERTY
+from penstock.errors import PenstockError
+from penstock.summaries import writer
+
+_LOG = logging.getLogger(__name__)
+
+
+class ExecutorError(PenstockError):
+    """Indicates that an executor ended with an error code of its own."""
+
+
+@dataclass
+class Executed:
+    """What an executor made.
+
+    Attributes:
+        output: TFX's record of the outputs, to be published.
+        summaries: for each output key a list with one `(kind, view)` or None per artifact.
+    """
+
+    output: execution_result_pb2.ExecutorOutput
+    summaries: dict[str, list[tuple[str, dict[str, Any]] | None]] = field(default_factory=dict)
+
+
+def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_spec: Any) -> Executed:
+    """Runs the executor that `executor_spec` names on what `prepare` resolved.
+
+    Whatever happens, no half-written output stays behind, and temporary folders are gone afterwards.
+
+    Raises:
+        ExecutorError: the executor reported an error code.
+        Exception: whatever the executor raised.
+    """
+    info = data_types.ExecutionInfo.from_proto(invocation)
+    operator = _operator(executor_spec)
+    outputs_utils.make_output_dirs(info.output_dict)
+    try:
+        output = operator.run_executor(info)
+        if output.execution_result.code != 0:
+            raise ExecutorError(output.execution_result.result_message or f"error code {output.execution_result.code}")
+        _add_missing(output, info.output_dict)
+        for artifacts in output.output_artifacts.values():
+            for artifact in artifacts.artifacts:
+                _record_content(artifact)
+        executed = Executed(output)
+        _summarise(executed, info)
+    except BaseException:
+        outputs_utils.remove_output_dirs(info.output_dict)
+        raise
+    finally:
+        _remove(info.tmp_dir)
+    _remove(info.stateful_working_dir)
+    return executed
+
+
+def _operator(spec: Any) -> Any:
+    if isinstance(spec, executable_spec_pb2.BeamExecutableSpec):
+        return beam_executor_operator.BeamExecutorOperator(spec)
+    if isinstance(spec, executable_spec_pb2.PythonClassExecutableSpec):
+        return python_executor_operator.PythonExecutorOperator(spec)
+    raise ExecutorError(
+        "a container component needs a backend that runs containers; the local backend runs Python executors only"
+    )
+
+
+def _add_missing(output: execution_result_pb2.ExecutorOutput, generated: Mapping[str, Sequence[types.Artifact]]) -> None:
+    """An executor that returns its own record may leave outputs out; those stand as they were generated."""
+    missing = {name: artifacts for name, artifacts in generated.items() if name not in output.output_artifacts}
+    outputs_utils.populate_output_artifact(output, missing)
+
+
+def _record_content(artifact: Any) -> None:
+    digest, size = content_digest(artifact.uri)
+    if digest is not None:
+        artifact.custom_properties[DIGEST_PROPERTY].string_value = digest
+        artifact.custom_properties[SIZE_PROPERTY].int_value = size
+
+
+def content_digest(uri: str) -> tuple[str | None, int]:
+    """Returns a SHA-256 over names and bytes of all files under a local path, and their size in bytes.
+
+    Paths on other file systems give `(None, 0)`.
+    """
+    if "://" in uri or not os.path.exists(uri):
+        return None, 0
+    root = Path(uri)
+    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
+    digest, size = hashlib.sha256(), 0
+    for path in files:
+        digest.update(str(path.relative_to(root)).encode() + b"\0")
+        with path.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
+        size += path.stat().st_size
+    return digest.hexdigest(), size
+
+
+def _summarise(executed: Executed, info: data_types.ExecutionInfo) -> None:
+    for name, generated in info.output_dict.items():
+        views: list[tuple[str, dict[str, Any]] | None] = []
+        for artifact in executed.output.output_artifacts[name].artifacts:
+            try:
+                summary = writer.summarise(generated[0].type_name, artifact, info)
+            except Exception:
+                # A view that cannot be made must not cost the result it would have shown.
+                _LOG.exception("no summary of output %s at %s", name, artifact.uri)
+                summary = None
+            if summary is None:
+                views.append(None)
+            else:
+                views.append((summary.kind, summary.view))
+        executed.summaries[name] = views
+
+
+def _remove(folder: str | None) -> None:
+    if not folder:
+        return
+    try:
+        fileio.rmtree(folder)
+    except fileio.NotFoundError:
+        pass

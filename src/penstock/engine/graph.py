@@ -1,0 +1,161 @@
+"""The IR as a flat graph of nodes to run: sub-pipelines opened up, run parameters filled in, edges by node id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf import struct_pb2
+from tfx.orchestration.portable import runtime_parameter_utils
+from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
+
+from penstock.errors import PenstockError
+
+RUN_ID_PARAMETER = "pipeline-run-id"
+PIPELINE_ROOT_PARAMETER = "pipeline-root"
+
+_EXECUTABLE_SPECS = (
+    executable_spec_pb2.PythonClassExecutableSpec,
+    executable_spec_pb2.BeamExecutableSpec,
+    executable_spec_pb2.ContainerExecutableSpec,
+)
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """One node, ready to be driven.
+
+    Attributes:
+        id: node id, unique in the graph.
+        proto: the node's IR, run parameters filled in.
+        pipeline_info: the pipeline it belongs to (the inner one for a node of a sub-pipeline).
+        runtime_spec: pipeline root and run id of that pipeline.
+        executor_spec: an executable spec, or None for system nodes (importer, resolver, pipeline begin and end).
+        driver_spec: the custom driver's executable spec, or None.
+        settings: Penstock's options of the node that the IR has no field for.
+        upstream: ids of the nodes that must have ended first.
+    """
+
+    id: str
+    proto: pipeline_pb2.PipelineNode
+    pipeline_info: pipeline_pb2.PipelineInfo
+    runtime_spec: pipeline_pb2.PipelineRuntimeSpec
+    executor_spec: Any = None
+    driver_spec: Any = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    upstream: tuple[str, ...] = ()
+
+    @property
+    def component(self) -> str:
+        """The component's class name, without its module."""
+        return self.proto.node_info.type.name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A pipeline run's nodes in an order in which each comes after its upstream nodes."""
+
+    pipeline: str
+    run_id: str
+    nodes: Mapping[str, GraphNode]
+
+    def downstream(self, node_id: str) -> set[str]:
+        """Returns the ids of all nodes that depend on `node_id`, directly or not."""
+        found = {node_id}
+        for node in self.nodes.values():
+            if found.intersection(node.upstream):
+                found.add(node.id)
+        return found - {node_id}
+
+
+def build(pipeline: pipeline_pb2.Pipeline, *, run_id: str, pipeline_root: str | None = None) -> Graph:
+    """Returns the graph of a compiled pipeline for one run.
+
+    Args:
+        pipeline: the IR; it is not changed.
+        run_id: id of the pipeline run, written into every context of the run.
+        pipeline_root: where payloads go; None keeps the root the pipeline was compiled with.
+    """
+    filled = pipeline_pb2.Pipeline()
+    filled.CopyFrom(pipeline)
+    parameters = {RUN_ID_PARAMETER: run_id}
+    if pipeline_root is not None:
+        parameters[PIPELINE_ROOT_PARAMETER] = pipeline_root
+    runtime_parameter_utils.substitute_runtime_parameter(filled, parameters)
+    if not filled.runtime_spec.pipeline_root.field_value.string_value:
+        raise PenstockError(f"pipeline {filled.pipeline_info.id!r} was compiled without a pipeline root")
+
+    nodes: dict[str, GraphNode] = {}
+    for node in _walk(filled):
+        if node.id in nodes:
+            raise PenstockError(f"two nodes have the id {node.id!r}; give one of them another id")
+        nodes[node.id] = node
+    # A sub-pipeline counts as ended when its end node has.
+    aliases = {name.removesuffix("_end"): name for name in nodes if name.endswith("_end")}
+    resolved = {
+        node.id: _with_upstream(node, [u if u in nodes else aliases.get(u, u) for u in node.upstream], nodes)
+        for node in nodes.values()
+    }
+    return Graph(filled.pipeline_info.id, run_id, _sorted(resolved))
+
+
+def _walk(pipeline: pipeline_pb2.Pipeline) -> Iterator[GraphNode]:
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    pipeline.deployment_config.Unpack(deployment)
+    for entry in pipeline.nodes:
+        if entry.HasField("sub_pipeline"):
+            yield from _walk(entry.sub_pipeline)
+            continue
+        node = entry.pipeline_node
+        node_id = node.node_info.id
+        yield GraphNode(
+            id=node_id,
+            proto=node,
+            pipeline_info=pipeline.pipeline_info,
+            runtime_spec=pipeline.runtime_spec,
+            executor_spec=_unpack(deployment.executor_specs.get(node_id)),
+            driver_spec=_unpack(deployment.custom_driver_specs.get(node_id)),
+            settings=_settings(deployment.node_level_platform_configs.get(node_id)),
+            upstream=tuple(node.upstream_nodes),
+        )
+
+
+def _unpack(packed: Any) -> Any:
+    if packed is None:
+        return None
+    for message_class in _EXECUTABLE_SPECS:
+        if packed.Is(message_class.DESCRIPTOR):
+            message = message_class()
+            packed.Unpack(message)
+            return message
+    raise PenstockError(f"the IR holds an executor of the unknown kind {packed.type_url!r}")
+
+
+def _settings(packed: Any) -> Mapping[str, Any]:
+    settings = struct_pb2.Struct()
+    if packed is None or not packed.Is(struct_pb2.Struct.DESCRIPTOR):
+        return {}
+    packed.Unpack(settings)
+    from google.protobuf import json_format
+
+    result: dict[str, Any] = json_format.MessageToDict(settings)
+    return result
+
+
+def _with_upstream(node: GraphNode, upstream: list[str], nodes: Mapping[str, GraphNode]) -> GraphNode:
+    # Ids that are in no graph belong to a pipeline outside this IR; their outputs come from the store.
+    known = tuple(dict.fromkeys(name for name in upstream if name in nodes and name != node.id))
+    return GraphNode(**{**node.__dict__, "upstream": known})
+
+
+def _sorted(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
+    ordered: dict[str, GraphNode] = {}
+    remaining = dict(nodes)
+    while remaining:
+        ready = [node for node in remaining.values() if all(name in ordered for name in node.upstream)]
+        if not ready:
+            raise PenstockError(f"the nodes {', '.join(sorted(remaining))} depend on each other in a circle")
+        for node in ready:
+            ordered[node.id] = remaining.pop(node.id)
+    return ordered

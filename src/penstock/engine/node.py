@@ -1,0 +1,281 @@
+"""The two ends of a node: `prepare` before its executor runs, `publish…` after. Needs no TensorFlow.
+
+What lies between, running the executor, is `engine/execution.py`, in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.dsl.compiler import placeholder_utils
+from tfx.orchestration import data_types_utils, metadata
+from tfx.orchestration.portable import (
+    data_types,
+    execution_publish_utils,
+    importer_node_handler,
+    inputs_utils,
+    outputs_utils,
+    python_driver_operator,
+    resolver_node_handler,
+)
+from tfx.orchestration.portable.input_resolution import exceptions as resolution_errors
+from tfx.orchestration.portable.mlmd import context_lib
+from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
+
+from penstock.engine import cache
+from penstock.engine.graph import GraphNode
+from penstock.errors import PenstockError
+
+_IMPORTER = "tfx.dsl.components.common.importer.Importer"
+_RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
+# A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
+_DRIVER_MODULE = "tfx.components.example_gen.driver."
+
+Artifacts = dict[str, list[types.Artifact]]
+
+
+class NodeError(PenstockError):
+    """Indicates that a node could not be prepared: its inputs or parameters do not resolve."""
+
+
+class StoreHandle(metadata.Metadata):
+    """TFX's metadata handle over one store that stays open."""
+
+    def __init__(self, store: Any):
+        super().__init__(metadata_store_pb2.ConnectionConfig())
+        self._store = store
+
+    def __enter__(self) -> StoreHandle:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+
+@dataclass
+class Prepared:
+    """What `prepare` decided.
+
+    Attributes:
+        state: `run` (execute `invocation`), or what became of the node without: `cached`, `succeeded` (a system node, all
+            done), `skipped` (a condition is false).
+        execution_id: id in the metadata store; None when skipped.
+        invocation: all that an executor needs, when `state` is `run`.
+        contexts: contexts the results will be published into.
+        outputs: outputs known now.
+        cache_key_parts: what the cache key was made of.
+    """
+
+    state: str
+    execution_id: int | None = None
+    invocation: execution_invocation_pb2.ExecutionInvocation | None = None
+    contexts: list[metadata_store_pb2.Context] = field(default_factory=list)
+    outputs: Artifacts = field(default_factory=dict)
+    cache_key_parts: dict[str, Any] = field(default_factory=dict)
+
+
+def prepare(node: GraphNode, handle: StoreHandle, *, import_roots: Sequence[Path] = (), use_cache: bool = True) -> Prepared:
+    """Resolves inputs, registers the execution, and decides whether the executor must run.
+
+    Raises:
+        NodeError: if inputs or parameters do not resolve; the execution is then published as failed.
+    """
+    node_type = node.proto.node_info.type.name
+    if node_type == _IMPORTER:
+        return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
+    if node_type == _RESOLVER:
+        return _handle_system_node(resolver_node_handler.ResolverNodeHandler(), node, handle)
+
+    contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
+    parameters = data_types_utils.build_parsed_value_dict(
+        inputs_utils.resolve_parameters_with_schema(node_parameters=node.proto.parameters)
+    )
+    try:
+        resolved = inputs_utils.resolve_input_artifacts(pipeline_node=node.proto, metadata_handle=handle)
+        if isinstance(resolved, inputs_utils.Skip):
+            return Prepared("skipped", contexts=contexts)
+        if len(resolved) > 1:
+            raise NodeError("its inputs resolve to several alternatives; a node takes one set of inputs")
+        inputs: Artifacts = {name: list(artifacts) for name, artifacts in resolved[0].items()}
+        parameters.update(_dynamic_parameters(node, inputs))
+    except (resolution_errors.InputResolutionError, NodeError) as error:
+        execution = _register(node, handle, contexts, {}, parameters)
+        publish_failure(handle, execution.id, contexts, str(error))
+        raise NodeError(_resolution_message(error)) from error
+
+    execution = _register(node, handle, contexts, inputs, parameters)
+    if node.executor_spec is None:  # begin or end of a sub-pipeline: hands its inputs through
+        execution_publish_utils.publish_internal_execution(
+            metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=inputs
+        )
+        return Prepared("succeeded", execution.id, contexts=contexts, outputs=inputs)
+    try:
+        return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, use_cache)
+    except Exception as error:
+        publish_failure(handle, execution.id, contexts, str(error))
+        raise
+
+
+def _prepare_execution(
+    node: GraphNode,
+    handle: StoreHandle,
+    execution: metadata_store_pb2.Execution,
+    contexts: list[metadata_store_pb2.Context],
+    inputs: Artifacts,
+    parameters: dict[str, Any],
+    import_roots: Sequence[Path],
+    use_cache: bool,
+) -> Prepared:
+    resolver = outputs_utils.OutputsResolver(node.proto, node.pipeline_info, node.runtime_spec)
+    outputs = dict(resolver.generate_output_artifacts(execution.id))
+    if node.driver_spec is not None:
+        _run_driver(node, handle, resolver, inputs, outputs, parameters)
+
+    parts = cache.key_parts(node, inputs, parameters, import_roots)
+    cache_context = cache.context(handle, cache.key(parts))
+    contexts = [*contexts, cache_context]
+    if use_cache and node.proto.execution_options.caching_options.enable_cache:
+        cached = cache.find(handle, cache_context)
+        if cached is not None:
+            execution_publish_utils.publish_cached_executions(
+                metadata_handle=handle, contexts=contexts, executions=[execution], output_artifacts_maps=[cached]
+            )
+            return Prepared("cached", execution.id, contexts=contexts, outputs=cached, cache_key_parts=parts)
+
+    invocation = data_types.ExecutionInfo(
+        execution_id=execution.id,
+        input_dict=inputs,
+        output_dict=outputs,
+        exec_properties=parameters,
+        execution_output_uri=resolver.get_executor_output_uri(execution.id),
+        stateful_working_dir=resolver.get_stateful_working_directory(execution),
+        tmp_dir=resolver.make_tmp_dir(execution.id),
+        pipeline_node=node.proto,
+        pipeline_info=node.pipeline_info,
+        pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
+    ).to_proto()
+    return Prepared("run", execution.id, invocation, contexts, outputs, parts)
+
+
+def publish_success(
+    handle: StoreHandle, prepared: Prepared, executor_output: execution_result_pb2.ExecutorOutput
+) -> Artifacts:
+    """Publishes an ended execution with its outputs, and returns them with their ids."""
+    published = execution_publish_utils.publish_succeeded_execution(
+        metadata_handle=handle,
+        execution_id=prepared.execution_id,
+        contexts=prepared.contexts,
+        output_artifacts=prepared.outputs,
+        executor_output=executor_output,
+    )
+    outputs = published[0] if isinstance(published, tuple) else published
+    return {name: list(artifacts) for name, artifacts in (outputs or {}).items()}
+
+
+def publish_failure(
+    handle: StoreHandle, execution_id: int, contexts: Sequence[metadata_store_pb2.Context], message: str
+) -> None:
+    """Publishes an execution as failed, with the cause."""
+    result = execution_result_pb2.ExecutorOutput()
+    result.execution_result.code = 2  # grpc.StatusCode.UNKNOWN, what TFX records for a failed executor
+    result.execution_result.result_message = message[:1000]
+    execution_publish_utils.publish_failed_execution(
+        metadata_handle=handle, execution_id=execution_id, contexts=contexts, executor_output=result
+    )
+
+
+def publish_cancelled(handle: StoreHandle, execution_id: int) -> None:
+    """Publishes an execution as cancelled."""
+    [execution] = handle.store.get_executions_by_id([execution_id])
+    execution.last_known_state = metadata_store_pb2.Execution.CANCELED
+    handle.store.put_executions([execution])
+
+
+def _handle_system_node(handler: Any, node: GraphNode, handle: StoreHandle) -> Prepared:
+    info = handler.run(handle, node.proto, node.pipeline_info, node.runtime_spec)
+    if info.execution_id is None:
+        return Prepared("skipped")
+    [execution] = handle.store.get_executions_by_id([info.execution_id])
+    if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
+        cause = execution.custom_properties["__execution_result__"].string_value
+        raise NodeError(f"its inputs do not resolve\n{cause}")
+    state = "cached" if execution.last_known_state == metadata_store_pb2.Execution.CACHED else "succeeded"
+    return Prepared(state, info.execution_id, outputs={k: list(v) for k, v in info.output_dict.items()})
+
+
+def _dynamic_parameters(node: GraphNode, inputs: Artifacts) -> dict[str, Any]:
+    info = data_types.ExecutionInfo(
+        input_dict=inputs,
+        pipeline_node=node.proto,
+        pipeline_info=node.pipeline_info,
+        pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
+    )
+    context = placeholder_utils.ResolutionContext(exec_info=info, executor_spec=node.executor_spec)
+    found: dict[str, Any] = inputs_utils.resolve_dynamic_parameters(node_parameters=node.proto.parameters, context=context)
+    return found
+
+
+def _register(
+    node: GraphNode,
+    handle: StoreHandle,
+    contexts: Sequence[metadata_store_pb2.Context],
+    inputs: Artifacts,
+    parameters: dict[str, Any],
+) -> metadata_store_pb2.Execution:
+    return execution_publish_utils.register_execution(
+        metadata_handle=handle,
+        execution_type=node.proto.node_info.type,
+        contexts=contexts,
+        input_artifacts=inputs,
+        exec_properties=parameters,
+    )
+
+
+def _run_driver(
+    node: GraphNode,
+    handle: StoreHandle,
+    resolver: outputs_utils.OutputsResolver,
+    inputs: Artifacts,
+    outputs: Artifacts,
+    parameters: dict[str, Any],
+) -> None:
+    class_path = node.driver_spec.class_path
+    if not class_path.startswith(_DRIVER_MODULE):
+        raise NodeError(f"the custom driver {class_path} is not supported; TFX's ExampleGen drivers ({_DRIVER_MODULE}*) are")
+    operator = python_driver_operator.PythonDriverOperator(node.driver_spec, handle)
+    try:
+        found = operator.run_driver(
+            data_types.ExecutionInfo(
+                input_dict=inputs,
+                output_dict=outputs,
+                exec_properties=parameters,
+                execution_output_uri=resolver.get_driver_output_uri(),
+                pipeline_node=node.proto,
+                pipeline_info=node.pipeline_info,
+            )
+        )
+    except (ValueError, RuntimeError, OSError) as error:
+        raise NodeError(f"the input cannot be read: {error}") from error
+    for name, value in found.exec_properties.items():
+        parameters[name] = getattr(value, value.WhichOneof("value"))
+    for name, artifacts in found.output_artifacts.items():
+        artifact_class = outputs[name][0].type
+        outputs[name] = []
+        for proto in artifacts.artifacts:
+            artifact = artifact_class()
+            artifact.set_mlmd_artifact(proto)
+            outputs[name].append(artifact)
+
+
+def _resolution_message(error: Exception) -> str:
+    causes = [str(error)]
+    cause = error.__cause__
+    while cause is not None:
+        causes.append(f"{type(cause).__name__}: {cause}")
+        cause = cause.__cause__
+    return "\n".join(causes)

@@ -1,0 +1,115 @@
+"""The part of the user's code that a node depends on, and a digest of what it means.
+
+The digest covers each project file that the entry points import, directly or not, as a syntax tree without docstrings:
+comments, formatting and docstrings do not change it. Files outside the import roots (installed packages) are covered by
+their versions instead. Data files that code reads by itself are not covered.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+
+def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[str, str]:
+    """Returns a digest for each project file that the entry points reach.
+
+    Args:
+        entry_points: dotted names (`package.module.function`, `package.module.Class`) or paths of Python files. Names that
+            are not found under the import roots are ignored.
+        import_roots: folders the user's modules are imported from, first match wins.
+
+    Returns:
+        File path relative to its import root (or its name, for a file outside), to a hexadecimal digest.
+    """
+    pending: list[Path] = []
+    for entry in entry_points:
+        pending.extend([Path(entry)] if entry.endswith(".py") else _module_files(entry, import_roots))
+    found: dict[Path, str] = {}
+    while pending:
+        path = pending.pop()
+        if path in found or not path.is_file():
+            continue
+        text = path.read_bytes()
+        try:
+            tree = ast.parse(text)
+        except (SyntaxError, ValueError):
+            found[path] = hashlib.sha256(text).hexdigest()
+            continue
+        found[path] = _tree_digest(tree)
+        for name in _imported_names(tree, path, import_roots):
+            pending.extend(_module_files(name, import_roots))
+    return {_display(path, import_roots): digest for path, digest in sorted(found.items())}
+
+
+def entry_points(parameters: Mapping[str, object], class_paths: Iterable[str]) -> list[str]:
+    """Returns what in a node's parameters and executor could name user code; `digests` ignores what does not."""
+    candidates = list(class_paths)
+    for name, value in parameters.items():
+        if not isinstance(value, str):
+            continue
+        if name == "module_file" and value:
+            candidates.append(value)
+        elif "." in value and all(part.isidentifier() for part in value.split(".")):
+            candidates.append(value)
+    return candidates
+
+
+def _module_files(name: str, import_roots: Sequence[Path]) -> list[Path]:
+    """Files that importing a dotted name runs: each package's `__init__`, and the module; the longest prefix that exists."""
+    parts = name.split(".")
+    for root in import_roots:
+        folder, files = root, []
+        for part in parts:
+            if (module := folder / f"{part}.py").is_file():
+                files.append(module)
+                break
+            folder = folder / part
+            if not folder.is_dir():
+                break
+            if (init := folder / "__init__.py").is_file():
+                files.append(init)
+        if files:
+            return files
+    return []
+
+
+def _imported_names(tree: ast.Module, path: Path, import_roots: Sequence[Path]) -> Iterator[str]:
+    package = _package_of(path, import_roots)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parents = package[: len(package) - node.level + 1]
+                base = ".".join([*parents, *([base] if base else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def _package_of(path: Path, import_roots: Sequence[Path]) -> list[str]:
+    for root in import_roots:
+        if path.is_relative_to(root):
+            return list(path.relative_to(root).parent.parts)
+    return []
+
+
+def _tree_digest(tree: ast.Module) -> str:
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            continue
+        body = node.body
+        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+            if isinstance(body[0].value.value, str):
+                node.body = body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _display(path: Path, import_roots: Sequence[Path]) -> str:
+    for root in import_roots:
+        if path.is_relative_to(root):
+            return str(path.relative_to(root))
+    return path.name

@@ -1,0 +1,150 @@
+"""Writing to ml-metadata's store: one connection, guarded against other writers of the same SQLite file."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ml_metadata import errors
+from ml_metadata.metadata_store import metadata_store
+from ml_metadata.proto import metadata_store_pb2
+
+from penstock.errors import StoreError
+from penstock.metadata.location import StoreLocation
+
+LOCK_TIMEOUT_SECONDS = float(os.environ.get("PENSTOCK_LOCK_TIMEOUT", "30"))
+
+
+def connection_config(location: StoreLocation) -> metadata_store_pb2.ConnectionConfig:
+    """Returns ml-metadata's connection settings for a store."""
+    config = metadata_store_pb2.ConnectionConfig()
+    address = location.postgres
+    if address is None:
+        config.sqlite.filename_uri = str(location.mlmd_path)
+        config.sqlite.connection_mode = metadata_store_pb2.SqliteMetadataSourceConfig.READWRITE_OPENCREATE
+        return config
+    config.postgresql.host = address.host
+    config.postgresql.port = str(address.port)
+    config.postgresql.user = address.user
+    config.postgresql.password = address.password
+    config.postgresql.dbname = address.dbname
+    return config
+
+
+class GuardedMetadataStore(metadata_store.MetadataStore):
+    """A MetadataStore whose calls wait for each other across processes.
+
+    SQLite answers "database is locked" at once where ml-metadata opened it; a file lock around each call keeps
+    Penstock's own processes in line, and what other programs lock is waited for.
+    """
+
+    def __init__(self, config: metadata_store_pb2.ConnectionConfig, lock_file: Path | None, name: str):
+        self._lock_file = lock_file
+        self._name = name
+        self._locked = False
+        with self._patience():
+            self._connect(config)
+
+    def _connect(self, config: metadata_store_pb2.ConnectionConfig) -> None:
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        while True:
+            try:
+                super().__init__(config)
+                return
+            except (errors.StatusError, RuntimeError) as error:
+                if not _is_locked(error):
+                    raise StoreError(
+                        f"{self._name}: cannot be opened as a metadata store: {_first_line(error)}\n"
+                        "  It must be a database that ml-metadata made, of a version it knows."
+                        " Move it away, or name another store with --store."
+                    ) from error
+                self._wait(deadline)
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        with self._patience():
+            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            while True:
+                try:
+                    super()._call_method(method_name, request, response)
+                    return
+                except errors.StatusError as error:
+                    if not _is_locked(error):
+                        raise
+                    self._wait(deadline)
+
+    def _wait(self, deadline: float) -> None:
+        if time.monotonic() > deadline:
+            raise StoreError(
+                f"{self._name}: locked by another program for more than {LOCK_TIMEOUT_SECONDS:g} s\n"
+                "  See which one holds it with `fuser`, end it, and run again; nothing that finished is lost."
+            )
+        time.sleep(0.05)
+
+    @contextmanager
+    def _patience(self) -> Iterator[None]:
+        """Holds the lock file for the block; nested use is free."""
+        if self._lock_file is None or self._locked:
+            yield
+            return
+        try:
+            descriptor = os.open(self._lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise StoreError(f"{self._lock_file}: cannot be written: {error.strerror}") from error
+        try:
+            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            while True:
+                try:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    self._wait(deadline)
+            self._locked = True
+            yield
+        finally:
+            self._locked = False
+            os.close(descriptor)
+
+
+def open_store(location: StoreLocation) -> GuardedMetadataStore:
+    """Opens, and makes if missing, the ml-metadata store of a location.
+
+    Raises:
+        StoreError: if it cannot be opened, is no metadata store, or stays locked.
+    """
+    if location.database is not None:
+        return GuardedMetadataStore(connection_config(location), None, location.display)
+    try:
+        location.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
+    lock_file = location.folder / "metadata.lock"
+    store = GuardedMetadataStore(connection_config(location), lock_file, str(location.mlmd_path))
+    _use_write_ahead_log(location.mlmd_path)
+    return store
+
+
+def _use_write_ahead_log(path: Path) -> None:
+    # Readers then never block ml-metadata's commits, which would fail at once. The mode stays in the file.
+    import sqlite3
+
+    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        raise StoreError(f"{path}: locked by another program: {error}") from error
+    finally:
+        connection.close()
+
+
+def _is_locked(error: Exception) -> bool:
+    text = str(error)
+    return "database is locked" in text or "database table is locked" in text
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,24 @@
+"""The few facts of a summary that fit into a run's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def facts(kind: str, view: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns facts by name, such as `{"examples": 15002}`; empty where a summary has none worth a cell."""
+    if kind == "examples":
+        counts = [count for count in view["splits"].values() if count is not None]
+        return {"examples": sum(counts)} if counts else {}
+    if kind == "anomalies":
+        return {"anomalies": view["count"]}
+    if kind == "schema":
+        return {"features": len(view["features"])}
+    if kind == "model_run":
+        return {"steps": view["steps"]} if view.get("steps") is not None else {}
+    if kind == "blessing":
+        return {"blessed": view["blessed"]}
+    if kind == "pushed_model":
+        return {"pushed_to": view["destination"]} if view["pushed"] else {"pushed": False}
+    return {}
