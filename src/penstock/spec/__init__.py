@@ -1,0 +1,27 @@
+"""The declaration: `pipeline.yaml` read into a typed model, every mistake found with its place."""
+
+from penstock.spec.loader import load
+from penstock.spec.model import (
+    ChannelQuery,
+    Declaration,
+    Environment,
+    Node,
+    NodeOptions,
+    OutputReference,
+    ParameterSpec,
+    Resources,
+)
+from penstock.spec.yaml_source import Place
+
+__all__ = [
+    "ChannelQuery",
+    "Declaration",
+    "Environment",
+    "Node",
+    "NodeOptions",
+    "OutputReference",
+    "ParameterSpec",
+    "Place",
+    "Resources",
+    "load",
+]
