@@ -81,6 +81,7 @@ REQUIRED = {
     ("ImportExampleGen", "input_base"),
     ("FileBasedExampleGen", "custom_executor_spec"),
     ("BulkInferrer", "model"),
+    ("Resolver", "strategy_class"),
 }
 
 # Checks the constructors make on several arguments together.

@@ -161,9 +161,11 @@ class MessageChecker:
             self.problems.at_value(path, message, found=str(value))
             return False
         if isinstance(value, dict):
-            return all([self.plain_data(item, (*path, key)) for key, item in value.items()])
+            results = [self.plain_data(item, (*path, key)) for key, item in value.items()]
+            return all(results)
         if isinstance(value, list):
-            return all([self.plain_data(item, (*path, index)) for index, item in enumerate(value)])
+            results = [self.plain_data(item, (*path, index)) for index, item in enumerate(value)]
+            return all(results)
         return value is not UNKNOWN
 
 

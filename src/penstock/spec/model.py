@@ -29,7 +29,7 @@ _MEMORY = re.compile(r"\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?")
 def _duration_seconds(value: Any) -> Any:
     if isinstance(value, str) and (match := _DURATION.fullmatch(value.strip())):
         return float(match[1]) * _SECONDS[match[2]]
-    if isinstance(value, str) or isinstance(value, bool):
+    if isinstance(value, str | bool):
         raise ValueError("wants a duration such as 90, 30s, 5m, 2h or 1d")
     return value
 
@@ -65,7 +65,7 @@ class ParameterSpec(StrictModel):
     help: str | None = None
     min: float | None = None
     max: float | None = None
-    choices: list[Any] | None = Field(None, min_length=1)
+    choices: list[Any] | None = Field(default=None, min_length=1)
 
     @property
     def required(self) -> bool:
@@ -85,8 +85,8 @@ class NodeOptions(StrictModel):
     """How a node is run, whatever its component. Times are in seconds."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = 0
-    backoff_seconds: Seconds = Field(0.0, alias="backoff")
-    timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(None, alias="timeout")
+    backoff_seconds: Seconds = Field(default=0.0, alias="backoff")
+    timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(default=None, alias="timeout")
     cache: bool = True
     resources: Resources = Resources()
     env: dict[str, EnvironmentText] = {}
@@ -103,10 +103,10 @@ class EnvironmentSpec(StrictModel):
     backend: Backend = "local"
     runner: Runner = "direct"
     pipeline_root: str | None = None
-    metadata: str | None = Field(None, repr=False)
+    metadata: str | None = Field(default=None, repr=False)
     beam_args: list[str] = []
     jobs: Annotated[int, Field(ge=1)] | None = None
-    env: dict[str, EnvironmentText] = Field({}, repr=False)
+    env: dict[str, EnvironmentText] = Field(default={}, repr=False)
     resources: Resources = Resources()
 
 
@@ -150,8 +150,9 @@ class Node:
         id: its key under `nodes`.
         component: a standard component's name or `package.module:Name`, as declared.
         arguments: by the component's own parameter names. An input is an `OutputReference` or a tuple of them (a
-            resolver's may be a `ChannelQuery`); a message is a dictionary that `json_format.ParseDict` takes; an enum is
-            its number; a path is absolute; a class is `package.module:Class`; a function is `package.module.function`.
+            resolver's may be a `ChannelQuery`); a message is a dictionary that `json_format.ParseDict` takes; an enum
+            is its number; a path is absolute; an own class is `package.module:Class`, a standard artifact type or
+            strategy its name; a function is `package.module.function`.
         options: how it is run.
     """
 
@@ -164,7 +165,8 @@ class Node:
         """Returns the outputs this node takes, in the order of its arguments."""
         found: list[OutputReference] = []
         for value in self.arguments.values():
-            found += [item for item in (value if isinstance(value, tuple) else (value,)) if isinstance(item, OutputReference)]
+            items = value if isinstance(value, tuple) else (value,)
+            found += [item for item in items if isinstance(item, OutputReference)]
         return found
 
 

@@ -188,7 +188,7 @@ class NodeChecker:
             default = producer.component.parameters[parameter].default
             if bool(producer.values.get(parameter, default)) != is_set:
                 state = "is set" if not is_set else "is not set"
-                message = f"The node {reference.node!r} makes no {reference.output!r} because its {parameter!r} {state}."
+                message = f"The node {reference.node!r} makes no {reference.output!r}, as its {parameter!r} {state}."
                 self.problems.at(place, message, found=str(reference))
                 return UNKNOWN
         if wanted.type is not None and output.type is not None and wanted.type != output.type:
@@ -241,7 +241,7 @@ class NodeChecker:
         if value is UNKNOWN:
             return value
         if isinstance(value, str) and value in self.catalog.strategies:
-            return self.catalog.strategies[value].class_path
+            return value
         if isinstance(value, str) and (":" in value or "." in value):
             return self.checker.class_path(value, path)
         message = "strategy_class wants a resolver strategy, or package.module:Class of an own one."
@@ -262,7 +262,7 @@ class NodeChecker:
         path = (*draft.path, name)
         if value is UNKNOWN:
             return value
-        if isinstance(value, OutputReference) or isinstance(value, list):
+        if isinstance(value, OutputReference | list):
             return self._input(draft, name, Input(None, several=True), value)
         if not isinstance(value, dict) or "type" not in value:
             message = f"The channel {name!r} of a Resolver wants {{type: ArtifactType}} or an output of a node."
@@ -326,7 +326,8 @@ class NodeChecker:
                     message = f"LatestBlessedModelStrategy needs one channel of type {wanted}."
                     self.problems.at_key(draft.path, message)
         if "config" in arguments and "strategy_class" not in arguments:
-            self.problems.at_key((*draft.path, "config"), "'config' holds a strategy's arguments; give 'strategy_class'.")
+            message = "'config' holds the arguments of a strategy; give 'strategy_class' too."
+            self.problems.at_key((*draft.path, "config"), message)
         strategy = self.catalog.strategies.get(str(draft.values.get("strategy_class")))
         if strategy is not None and "config" not in arguments:
             for name, parameter in strategy.parameters.items():

@@ -11,6 +11,9 @@ from penstock.spec.usercode import Module, UserCode, UserCodeError
 _VALUE_ARTIFACTS = {"int": "Integer", "float": "Float", "str": "String", "bytes": "Bytes", "bool": "Boolean"}
 _KINDS = {"int": "int", "float": "float", "str": "str", "bool": "bool", "list": "list", "dict": "dict"}
 _TYPING_KINDS = {"List": "list", "Dict": "dict", "Sequence": "list", "Mapping": "dict", "Text": "str"}
+# key -> (artifact type, whether optional)
+_Channels = dict[str, tuple[str | None, bool]]
+
 _CHANNELS = {"BaseChannel", "Channel", "OutputChannel"}
 
 
@@ -140,7 +143,7 @@ class ComponentReader:
             open_outputs=open_outputs,
         )
 
-    def _spec_class(self, module: Module, node: ast.ClassDef) -> tuple[Any, Any]:
+    def _spec_class(self, module: Module, node: ast.ClassDef) -> tuple[_Channels | None, _Channels | None]:
         """Returns inputs and outputs of the class's SPEC_CLASS as {key: (type, optional)}, None where not literal."""
         spec_name = _class_attribute(node, "SPEC_CLASS")
         if not isinstance(spec_name, ast.Name):
@@ -153,7 +156,7 @@ class ComponentReader:
             return None, None
         return self._channels(spec_module, spec, "INPUTS"), self._channels(spec_module, spec, "OUTPUTS")
 
-    def _channels(self, module: Module, spec: ast.ClassDef, attribute: str) -> dict[str, tuple[str | None, bool]] | None:
+    def _channels(self, module: Module, spec: ast.ClassDef, attribute: str) -> _Channels | None:
         literal = _class_attribute(spec, attribute)
         if not isinstance(literal, ast.Dict):
             return None

@@ -58,7 +58,8 @@ def parse(text: str) -> list[str | Reference]:
         literal += text[position:start]
         end = text.find("}", start)
         if end < 0:
-            raise ReferenceSyntaxError("'${' is never closed; write '}' after the name, or '$${' for a literal '${'", text[start:])
+            message = "'${' is never closed; write '}' after the name, or '$${' for a literal '${'"
+            raise ReferenceSyntaxError(message, text[start:])
         if literal:
             parts.append(literal)
             literal = ""

@@ -19,12 +19,18 @@ class UserCodeError(ValueError):
     Attributes:
         name: the name that was looked for.
         allowed: the names there are.
+        line: where the user's file is faulty; 0 if it is not the file.
+        column: as `line`.
     """
 
-    def __init__(self, message: str, name: str | None = None, allowed: Sequence[str] = ()):
+    def __init__(
+        self, message: str, name: str | None = None, allowed: Sequence[str] = (), *, line: int = 0, column: int = 0
+    ):
         super().__init__(message)
         self.name = name
         self.allowed = allowed
+        self.line = line
+        self.column = column
 
 
 @dataclass(frozen=True)
@@ -171,7 +177,8 @@ def parse_file(file: Path) -> ast.Module:
     try:
         return ast.parse(file.read_bytes(), str(file))
     except SyntaxError as error:
-        raise UserCodeError(f"{file}:{error.lineno or 1}:{error.offset or 1}: syntax error: {error.msg}") from error
+        line, column = error.lineno or 1, error.offset or 1
+        raise UserCodeError(f"syntax error in {file}:{line}:{column}: {error.msg}", line=line, column=column) from error
     except (ValueError, RecursionError, MemoryError) as error:
         raise UserCodeError(f"{file} is not Python source: {error}") from error
     except OSError as error:
@@ -247,4 +254,3 @@ def _bound_names(statement: ast.stmt) -> Iterator[str]:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         for target in targets:
             yield from (node.id for node in ast.walk(target) if isinstance(node, ast.Name))
-

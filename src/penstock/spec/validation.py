@@ -82,7 +82,7 @@ def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys a model, or the model inside it at `location`, takes."""
     for step in location:
         for name, field in model.model_fields.items():
-            if step == (field.alias or name) and isinstance(field.annotation, type):
-                if issubclass(field.annotation, BaseModel):
-                    model = field.annotation
+            inner = field.annotation
+            if step == (field.alias or name) and isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return [field.alias or name for name, field in model.model_fields.items()]

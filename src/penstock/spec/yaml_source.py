@@ -31,6 +31,9 @@ _CONSTANTS = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 
+# yaml's stubs leave out what its events carry.
+_Event = Any
+
 ValuePath = tuple[str | int, ...]
 
 
@@ -118,7 +121,7 @@ class Source:
 class _Builder:
     """Builds values from the parser's events, without trusting the file's depth or its aliases."""
 
-    def __init__(self, file: Path, events: Iterator[yaml.Event]):
+    def __init__(self, file: Path, events: Iterator[_Event]):
         self.file = file
         self.events = events
         self.problems: list[Problem] = []
@@ -137,7 +140,7 @@ class _Builder:
             self._stop(following, "The file holds several YAML documents; it must hold one. Remove the '---' line.")
         return top
 
-    def _value(self, event: yaml.Event, depth: int) -> _Value:
+    def _value(self, event: _Event, depth: int) -> _Value:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
         self._count(event, 1)
@@ -173,7 +176,8 @@ class _Builder:
         while not isinstance(event := next(self.events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
                 self._stop(event, "A key must be a plain name, not a list, a mapping or an alias.")
-            key, place = event.value, (event.start_mark.line + 1, event.start_mark.column + 1)
+            mark: Any = event.start_mark
+            key, place = event.value, (mark.line + 1, mark.column + 1)
             value = self._value(next(self.events), depth + 1)
             if key == "<<" and event.implicit[0]:
                 merged += value.children if isinstance(value.children, list) else [value]
@@ -190,7 +194,7 @@ class _Builder:
                     children[key], keys[key] = value, source.keys[key]
         return children
 
-    def _alias(self, event: yaml.AliasEvent) -> _Value:
+    def _alias(self, event: _Event) -> _Value:
         if event.anchor not in self.anchors:
             self._stop(event, f"The alias '*{event.anchor}' refers to no anchor before it.")
         target = self.anchors[event.anchor]
@@ -199,16 +203,16 @@ class _Builder:
         self._count(event, target.size)
         return target
 
-    def _count(self, event: yaml.Event, values: int) -> None:
+    def _count(self, event: _Event, values: int) -> None:
         self.values += values
         if self.values > MAX_VALUES:
             self._stop(event, f"The file holds more than {MAX_VALUES:,} values once its aliases are expanded.")
 
-    def _report(self, event: yaml.Event, message: str) -> None:
+    def _report(self, event: _Event, message: str) -> None:
         mark = event.start_mark
         self.problems.append(Problem(message, self.file, mark.line + 1, mark.column + 1))
 
-    def _stop(self, event: yaml.Event, message: str) -> NoReturn:
+    def _stop(self, event: _Event, message: str) -> NoReturn:
         self._report(event, message)
         raise DeclarationError(self.problems)
 

@@ -1,0 +1,149 @@
+"""`penstock validate`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from penstock import sources
+from penstock.errors import DeclarationError, Problem, UsageError
+
+
+@click.command()
+@click.argument("path", metavar="PATH")
+@click.option("--env", "environment", metavar="E", help="Environment to check against.  [default: local]")
+@click.option("--param", "-p", "parameters", metavar="KEY=VALUE", multiple=True, help="Set a parameter; repeatable.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def validate(path: str, environment: str | None, parameters: tuple[str, ...], as_json: bool) -> None:
+    """Check the declaration PATH and name every mistake in it; run nothing.
+
+    PATH is a pipeline's folder, a pipeline.yaml, or FILE.py:CALLABLE (checked only for syntax and the callable).
+    """
+    values = split_parameters(parameters)
+    try:
+        summary = _python_summary(path) if sources.is_python_source(path) else _summary(path, environment, values)
+    except DeclarationError as error:
+        if as_json:
+            problems = [_problem_fields(problem) for problem in error.problems]
+            click.echo(json.dumps({"valid": False, "problems": problems}, indent=2))
+        else:
+            click.echo(render(error.problems), err=True)
+        sys.exit(error.exit_status)
+    if as_json:
+        click.echo(json.dumps({"valid": True, **summary, "problems": []}, indent=2))
+    else:
+        click.echo(_line(summary))
+
+
+def split_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Returns `name=value` texts as a dictionary; the last of one name counts.
+
+    Raises:
+        UsageError: one has no '='.
+    """
+    values = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"-p {text}: a parameter is given as -p NAME=VALUE.")
+        values[name] = value
+    return values
+
+
+def render(problems: Sequence[Problem]) -> str:
+    """Returns problems as text: each with its source line and a mark under the column, then their number."""
+    lines: dict[Path, list[str]] = {}
+    parts = []
+    for problem in problems:
+        head, *rest = str(problem).splitlines()
+        if problem.file not in lines:
+            lines[problem.file] = _lines(problem.file)
+        parts += [head, *_excerpt(problem, lines[problem.file]), *rest, ""]
+    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
+    return "\n".join([*parts, count])
+
+
+def _excerpt(problem: Problem, lines: Sequence[str]) -> list[str]:
+    if not 0 < problem.line <= len(lines):
+        return []
+    line = lines[problem.line - 1]
+    margin = f"  {problem.line} | "
+    excerpt = [f"{margin}{line.rstrip()}".replace("\t", " ")]
+    if problem.column:
+        excerpt.append(" " * (len(margin) - 2) + "| " + " " * (problem.column - 1) + "^")
+    return excerpt
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+    except OSError:
+        return []
+
+
+def _summary(path: str, environment: str | None, parameters: Mapping[str, str]) -> dict[str, Any]:
+    from penstock import spec
+
+    declaration = spec.load(path, parameters=parameters, environment=environment)
+    return {
+        "name": declaration.name,
+        "file": str(declaration.file),
+        "nodes": list(declaration.nodes),
+        "parameters": list(declaration.parameters),
+        "environments": list(declaration.environments),
+        "environment": declaration.environment.name,
+    }
+
+
+def _python_summary(path: str) -> dict[str, Any]:
+    from penstock.spec import usercode
+
+    file, name = sources.split_python_source(path)
+    try:
+        code = usercode.UserCode([file.parent])
+        code.member(code.file(file), name)
+    except usercode.UserCodeError as error:
+        from penstock.spec.problems import nearest
+
+        suggestion = nearest(error.name, error.allowed) if error.name else None
+        problem = Problem(
+            f"{str(error)[0].upper()}{str(error)[1:]}.",
+            file,
+            error.line,
+            error.column,
+            allowed=tuple(error.allowed),
+            suggestion=suggestion,
+        )
+        raise DeclarationError([problem]) from error
+    return {"file": str(file), "callable": name}
+
+
+def _line(summary: Mapping[str, Any]) -> str:
+    if "callable" in summary:
+        return f"{summary['file']}:{summary['callable']}: the file parses and has the callable"
+    counts = [_count(len(summary[key]), key) for key in ("nodes", "parameters")]
+    names = summary["environments"]
+    if names:
+        counts.append(f"environment{'s' if len(names) > 1 else ''} {', '.join(names)}")
+    return f"{summary['name']}: {', '.join(counts)}: valid"
+
+
+def _count(number: int, plural: str) -> str:
+    return f"{number} {plural if number != 1 else plural[:-1]}"
+
+
+def _problem_fields(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": str(problem.file),
+        "line": problem.line,
+        "column": problem.column,
+        "message": problem.message,
+        "found": problem.found,
+        "allowed": list(problem.allowed),
+        "suggestion": problem.suggestion,
+    }
