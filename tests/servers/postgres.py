@@ -39,10 +39,13 @@ class PostgresServer:
         self._make_cluster()
         self.port = _free_port()
         with (folder / "server.log").open("w") as log:
+            # Nothing has to outlive the tests, so nothing has to reach the disk.
+            settings = ["listen_addresses=127.0.0.1", "fsync=off", "synchronous_commit=off"]
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", folder / "data", "-p", str(self.port), "-k", folder]
-                # Nothing has to outlive the tests, so nothing has to reach the disk.
-                + ["-c", "listen_addresses=127.0.0.1", "-c", "fsync=off", "-c", "synchronous_commit=off"],
+                [
+                    *(self._programs / "postgres", "-D", folder / "data", "-p", str(self.port), "-k", folder),
+                    *(part for setting in settings for part in ("-c", setting)),
+                ],
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=folder,
@@ -70,8 +73,10 @@ class PostgresServer:
         password_file = self._folder / "password"
         password_file.write_text(self.password)
         done = subprocess.run(
-            [self._programs / "initdb", "-D", self._folder / "data", "-U", "penstock", "-A", "scram-sha-256"]
-            + ["--pwfile", password_file, "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"],
+            [
+                *(self._programs / "initdb", "-D", self._folder / "data", "-U", "penstock", "-A", "scram-sha-256"),
+                *("--pwfile", password_file, "-E", "UTF8", "--locale", "C.UTF-8", "--no-sync"),
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

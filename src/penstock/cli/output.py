@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -79,11 +80,10 @@ def print_facts(facts: Iterable[tuple[str, str | None]]) -> None:
     width = max((len(name) for name, _ in shown), default=0)
     terminal = on_terminal()
     for name, value in shown:
-        head = name.ljust(width)
-        click.echo(
-            f"{click.style(head, bold=True) if terminal else head}{_GAP}{_coloured(value, value) if terminal else value}",
-            color=terminal,
-        )
+        head, text = name.ljust(width), value
+        if terminal:
+            head, text = click.style(head, bold=True), _coloured(value, value)
+        click.echo(f"{head}{_GAP}{text}", color=terminal)
 
 
 def print_heading(text: str) -> None:
@@ -145,6 +145,8 @@ def number(value: float | None, signed: bool = False) -> str:
     """A metric's value: whole numbers as such, others with four decimals or four significant digits if small."""
     if value is None:
         return NOTHING
+    if not math.isfinite(value):
+        return str(value)
     sign = "+" if signed else ""
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):{sign},}" if value or not signed else "0"

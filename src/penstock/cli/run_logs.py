@@ -1,0 +1,108 @@
+"""Prints a node's log, to its end or for as long as the node runs."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+import time
+from pathlib import Path
+
+from penstock.errors import StoreError, UsageError
+from penstock.metadata import runs as records
+from penstock.metadata.database import Database
+from penstock.metadata.location import StoreLocation
+from penstock.metadata.runs import NodeRecord
+from penstock.metadata.states import FINAL_NODE_STATES
+
+_POLL_SECONDS = 0.3
+_CHUNK_BYTES = 1 << 16
+
+
+def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> None:
+    """Writes the log of a node's last attempt to standard output, byte for byte.
+
+    Args:
+        database: the store.
+        run_id: the run.
+        node_id: the node.
+        follow: wait for what is still to come, and for further attempts, until the node or its run has ended.
+
+    Raises:
+        UsageError: the run has no such node.
+        StoreError: there is no log, or it cannot be read.
+    """
+    node = _node(database, run_id, node_id)
+    if not follow:
+        if node.log is None:
+            raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
+        _copy(_path(database.location, node.log), 0)
+        return
+    shown: str | None = None
+    position = 0
+    while True:
+        # What was written before the node ended is read after its end is seen, so nothing is missed.
+        ended = node.state in FINAL_NODE_STATES or _run_ended(database, run_id)
+        if node.log != shown:
+            shown, position = node.log, 0
+        if shown is not None:
+            position = _copy(_path(database.location, shown), position, must_exist=ended)
+        if ended:
+            if shown is None:
+                raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
+            return
+        time.sleep(_POLL_SECONDS)
+        node = _node(database, run_id, node_id)
+
+
+def _node(database: Database, run_id: str, node_id: str) -> NodeRecord:
+    nodes = {node.node_id: node for node in records.nodes_of(database, run_id)}
+    if node_id in nodes:
+        return nodes[node_id]
+    near = difflib.get_close_matches(node_id, nodes, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"Run {run_id} has no node {node_id!r}.{hint} Nodes: {', '.join(nodes) or 'none yet'}.")
+
+
+def _why_no_log(node: NodeRecord) -> str:
+    reasons = {
+        "cached": "its results came from the cache, so nothing ran",
+        "waiting": "it has not started",
+        "skipped": "it was skipped",
+        "upstream_failed": "a node it needs failed",
+    }
+    return reasons.get(node.state, f"it is {node.state} and wrote none")
+
+
+def _run_ended(database: Database, run_id: str) -> bool:
+    run = records.find_run(database, run_id)
+    return run is None or run.state != "running"
+
+
+def _path(location: StoreLocation, log: str) -> Path:
+    """The log's place; one outside the store's folder is refused, for who may write to the store may not read all."""
+    folder = location.folder.resolve()
+    path = (folder / log).resolve()
+    if not path.is_relative_to(folder):
+        raise StoreError(f"The log {log!r} is recorded outside the store's folder {folder}; it is not shown.")
+    return path
+
+
+def _copy(path: Path, position: int, must_exist: bool = True) -> int:
+    """Writes a file from a position on to standard output and returns the position it came to."""
+    try:
+        with path.open("rb") as file:
+            file.seek(position)
+            while chunk := file.read(_CHUNK_BYTES):
+                sys.stdout.buffer.write(chunk)
+            sys.stdout.buffer.flush()
+            return file.tell()
+    except FileNotFoundError as error:
+        if not must_exist:
+            return position
+        raise StoreError(
+            f"{path}: the log is gone. It was written on the run's own machine and may have been removed since."
+        ) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise StoreError(f"{path}: the log cannot be read ({error.strerror}).") from error
