@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_transform as tft
 
 Z_SCORED = ("fare", "trip_miles", "trip_seconds")
-VOCABULARIES = {"payment_type": 10, "company": 50}
+VOCABULARIES = {"payment_type": 10, "company": 20}
 """Column to the largest number of words kept, the most frequent first."""
 BUCKETED = ("pickup_latitude", "pickup_longitude", "dropoff_latitude", "dropoff_longitude")
 BUCKETS = 10

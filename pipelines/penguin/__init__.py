@@ -1,0 +1,1 @@
+"""Palmer penguins: which of three species a bird belongs to."""
