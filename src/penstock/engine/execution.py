@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import os
@@ -121,7 +122,8 @@ def _summarise(executed: Executed, info: data_types.ExecutionInfo) -> None:
         views: list[tuple[str, dict[str, Any]] | None] = []
         for artifact in executed.output.output_artifacts[name].artifacts:
             try:
-                summary = writer.summarise(generated[0].type_name, artifact, info)
+                # A copy: merely looking up a missing property of a proto adds it.
+                summary = writer.summarise(generated[0].type_name, copy.deepcopy(artifact), info)
             except Exception:
                 # A view that cannot be made must not cost the result it would have shown.
                 _LOG.exception("no summary of output %s at %s", name, artifact.uri)

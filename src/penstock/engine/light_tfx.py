@@ -52,7 +52,10 @@ def load() -> None:
         _insert_bare_package(name)
     from absl import logging
 
+    from penstock.engine import local_files
+
     logging.set_verbosity(logging.ERROR)
+    local_files.register()
 
 
 def _insert_bare_package(name: str) -> None:

@@ -3,7 +3,8 @@
 Layout:
     model: name of the model the metrics belong to, None where there is one only
     slices: [{"slice": {feature: value}, "metrics": {name: value}}], the overall slice first with an empty "slice"
-    thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]
+    thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]; "baseline" is that model's value, None for
+        a bound on the value itself; a bound on the change is left out where there is no baseline model
     blessed: whether all thresholds held; None if the evaluation validated nothing
 """
 
@@ -62,7 +63,7 @@ def _scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
 def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[View]:
     by_slice = {tuple(sorted(entry["slice"].items())): entry["metrics"] for entry in slices}
     failed = {
-        (_slice_of(per_slice.slice_key), failure.metric_key.name): failure
+        (_slice_of(per_slice.slice_key), failure.metric_key.name.removesuffix("_diff"), failure.metric_key.is_diff)
         for per_slice in validation.metric_validations_per_slice
         for failure in per_slice.failures
     }
@@ -71,30 +72,29 @@ def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[Vi
     for key, thresholds in declared.items():
         for slicing, threshold in thresholds:
             for slice_key in _slices_of(slicing, by_slice):
-                failure = failed.get((slice_key, key.name))
-                kinds = [
-                    kind
-                    for kind in ("value_threshold", "change_threshold")
-                    if (kind == "change_threshold") == key.is_diff and threshold.HasField(kind)
-                ]
-                for kind in kinds:
-                    value = by_slice.get(slice_key, {}).get(_label(key))
-                    found.append(
-                        {
-                            "metric": key.name,
-                            "slice": dict(slice_key),
-                            "bound": _bound(threshold, kind),
-                            "value": value,
-                            "baseline": None,
-                            "passed": failure is None,
-                        }
-                    )
+                metrics = by_slice.get(slice_key, {})
+                value = metrics.get(_label(key))
+                candidate = metrics.get(_label(key, is_diff=False))
+                has_baseline = key.is_diff and value is not None and candidate is not None
+                if key.is_diff and not has_baseline:
+                    continue  # no baseline model to compare with
+                found.append(
+                    {
+                        "metric": key.name,
+                        "slice": dict(slice_key),
+                        "bound": _bound(threshold),
+                        "value": candidate,
+                        "baseline": candidate - value if has_baseline else None,
+                        "passed": (slice_key, key.name, key.is_diff) not in failed,
+                    }
+                )
     return found
 
 
-def _label(key: metric_types.MetricKey) -> str:
-    sub_key = str(key.sub_key) if key.sub_key else ""
-    return "/".join(part for part in (key.output_name, key.name, sub_key) if part)
+def _label(key: metric_types.MetricKey, is_diff: bool | None = None) -> str:
+    """The name `_scalars` gives a metric; the difference to the baseline is a metric of its own."""
+    name = key.name + ("_diff" if (key.is_diff if is_diff is None else is_diff) else "")
+    return "/".join(part for part in (key.output_name, name, str(key.sub_key) if key.sub_key else "") if part)
 
 
 def _slices_of(slicing: Any, by_slice: Mapping[tuple[tuple[str, str], ...], Any]) -> list[tuple[tuple[str, str], ...]]:
@@ -118,20 +118,12 @@ def _slice_of(slice_key: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(pairs))
 
 
-def _bound(threshold: Any, kind: str) -> str:
-    if kind == "value_threshold":
-        parts = []
-        if threshold.value_threshold.HasField("lower_bound"):
-            parts.append(f"≥ {threshold.value_threshold.lower_bound.value:g}")
-        if threshold.value_threshold.HasField("upper_bound"):
-            parts.append(f"≤ {threshold.value_threshold.upper_bound.value:g}")
-        return " and ".join(parts)
-    change = threshold.change_threshold
-    higher = change.direction == tfma.MetricDirection.HIGHER_IS_BETTER
-    sign = "≥" if higher else "≤"
-    parts = []
-    if change.HasField("absolute"):
-        parts.append(f"change {sign} {change.absolute.value:g}")
-    if change.HasField("relative"):
-        parts.append(f"relative change {sign} {change.relative.value:g}")
-    return " and ".join(parts)
+def _bound(threshold: Any) -> str:
+    if isinstance(threshold, tfma.GenericValueThreshold):
+        bounds = [("≥", "lower_bound", ""), ("≤", "upper_bound", "")]
+    else:
+        sign = "≥" if threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER else "≤"
+        bounds = [(sign, "absolute", "change "), (sign, "relative", "relative change ")]
+    return " and ".join(
+        f"{prefix}{sign} {getattr(threshold, name).value:g}" for sign, name, prefix in bounds if threshold.HasField(name)
+    )

@@ -206,7 +206,10 @@ def _pushed_model(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
 
 def _split_folders(artifact: Any) -> Mapping[str, Path]:
+    """Folders by split name; an artifact without splits, such as Transform's own statistics, is one unnamed split."""
     names: Sequence[str] = json.loads(artifact.properties["split_names"].string_value or "[]")
+    if not names:
+        return {"": Path(artifact.uri)}
     return {name: Path(artifact.uri) / f"Split-{name}" for name in names}
 
 

@@ -5,49 +5,17 @@ from __future__ import annotations
 import base64
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock.backends.local.request import RunRequest
 from penstock.backends.local.workers import Workers
 from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, PenstockError, Problem
 from penstock.metadata import database as databases
 from penstock.metadata import recording, tables
-from penstock.metadata.location import StoreLocation
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What to run and how.
-
-    Attributes:
-        source: a declaration's path or `FILE.py:CALLABLE`.
-        parameters: values of parameters, as text.
-        parameter_values: the same with defaults, for the record.
-        environment: the environment's name; None for the default one.
-        environment_variables: the environment's own variables for nodes.
-        project: the project's root.
-        import_roots: folders user code is imported from.
-        location: the metadata store.
-        run_id: the run's id; None for a new one.
-        jobs: how many nodes may run at a time.
-        use_cache: whether earlier results may be reused.
-    """
-
-    source: str
-    project: Path
-    import_roots: Sequence[Path]
-    location: StoreLocation
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    parameter_values: Mapping[str, Any] = field(default_factory=dict)
-    environment: str | None = None
-    environment_variables: Mapping[str, str] = field(default_factory=dict)
-    run_id: str | None = None
-    jobs: int | None = None
-    use_cache: bool = True
 
 
 def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
@@ -86,8 +54,11 @@ def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
     raise error
 
 
-def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[str], None]) -> Any:
-    """Runs a pipeline on this machine and returns the scheduler's `RunResult`.
+@contextmanager
+def run_pipeline(
+    request: RunRequest, watch: Callable[..., Any], say: Callable[[str], None]
+) -> Iterator[tuple[Any, databases.Database]]:
+    """Runs a pipeline on this machine; yields the scheduler's `RunResult` and the open store.
 
     Args:
         request: what to run.
@@ -104,7 +75,9 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         database = databases.connect(request.location, create=True)
         tables.create(database)
         ir = compile_in_worker(workers, request)
-        return _run_compiled(request, ir, workers, store, database, watch)
+        result = _run_compiled(request, ir, workers, store, database, watch)
+    yield result, database
+    database.close()
 
 
 def _run_compiled(

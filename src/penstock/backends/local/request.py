@@ -1,0 +1,41 @@
+"""What a local run is asked to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from penstock.metadata.location import StoreLocation
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What to run and how.
+
+    Attributes:
+        source: a declaration's path or `FILE.py:CALLABLE`.
+        parameters: values of parameters, as text.
+        parameter_values: the same with defaults, for the record.
+        environment: the environment's name; None for the default one.
+        environment_variables: the environment's own variables for nodes.
+        project: the project's root.
+        import_roots: folders user code is imported from.
+        location: the metadata store.
+        run_id: the run's id; None for a new one.
+        jobs: how many nodes may run at a time.
+        use_cache: whether earlier results may be reused.
+    """
+
+    source: str
+    project: Path
+    import_roots: Sequence[Path]
+    location: StoreLocation
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    parameter_values: Mapping[str, Any] = field(default_factory=dict)
+    environment: str | None = None
+    environment_variables: Mapping[str, str] = field(default_factory=dict)
+    run_id: str | None = None
+    jobs: int | None = None
+    use_cache: bool = True

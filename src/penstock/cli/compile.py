@@ -1,0 +1,54 @@
+"""`penstock compile`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from penstock.errors import DeclarationError, UsageError
+
+
+@click.command("compile")
+@click.argument("path", metavar="PATH")
+@click.option("--env", "environment", metavar="E", help="Environment to compile for.  [default: local]")
+@click.option("--param", "-p", "parameters", metavar="KEY=VALUE", multiple=True, help="Set a parameter; repeatable.")
+@click.option("-o", "--output", "target", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path),
+              help="File to write: the TFX IR, as text if it ends in .pbtxt, as JSON if in .json, else binary.")  # fmt: skip
+@click.option("--store", metavar="STORE", help="Metadata store whose folder payloads would go to.")
+def compile_(path: str, environment: str | None, parameters: tuple[str, ...], target: Path, store: str | None) -> None:
+    """Compile the pipeline at PATH to the package a backend takes."""
+    import sys
+
+    from penstock.cli.run import make_request
+    from penstock.cli.validate import render, split_parameters
+
+    if not target.parent.is_dir():
+        raise UsageError(f"-o {target}: the folder {target.parent} does not exist.")
+    try:
+        request = make_request(path, environment, split_parameters(parameters), store=store)
+        from penstock.backends.local import run as local
+        from penstock.backends.local.workers import Workers
+
+        with Workers() as workers:
+            ir = local.compile_in_worker(workers, request)
+    except DeclarationError as error:
+        click.echo(render(error.problems), err=True)
+        sys.exit(error.exit_status)
+    target.write_bytes(_in_format(ir, target.suffix))
+    click.echo(f"{target}: written", err=True)
+
+
+def _in_format(ir: bytes, suffix: str) -> bytes:
+    if suffix not in (".pbtxt", ".json"):
+        return ir
+    from penstock.engine import light_tfx
+
+    light_tfx.load()
+    from google.protobuf import json_format, text_format
+    from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2  # noqa: F401 - registers what Any holds
+
+    pipeline = pipeline_pb2.Pipeline.FromString(ir)
+    if suffix == ".json":
+        return json_format.MessageToJson(pipeline, preserving_proto_field_name=True).encode()
+    return text_format.MessageToString(pipeline).encode()
