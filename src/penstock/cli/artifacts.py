@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from penstock.cli import output
-from penstock.cli.reading import HOW_TO_FILL, json_option, open_for_reading, run_id_of, store_option
+from penstock.cli.reading import json_option, open_for_reading, run_id_of, say_nothing_found, store_option
 from penstock.metadata import artifacts as records
 from penstock.metadata.artifacts import Artifact
 from penstock.metadata.executions import ARTIFACT_STATES, Execution, Use
@@ -51,8 +51,8 @@ def list_(
     if as_json:
         output.print_json([artifact_document(artifact) for artifact in found])
     if not found:
-        wanted = " that fit" if type_ or pipeline or run or state or before else ""
-        output.say(f"There are no artifacts{wanted} in {where}. {HOW_TO_FILL}")
+        filtered = any(value is not None for value in (type_, pipeline, run, state, before))
+        say_nothing_found("artifacts", where, filtered)
         return
     if not as_json:
         output.print_table(

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import click
 
+from penstock.cli.output import say
 from penstock.errors import RunNotFoundError
 from penstock.metadata import runs
 from penstock.metadata.database import Database, connect
@@ -14,8 +15,6 @@ from penstock.metadata.executions import executions_of_run
 from penstock.metadata.location import resolve
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-
-HOW_TO_FILL = "Run a pipeline to fill it: penstock run PATH"
 
 
 def store_option(command: _Command) -> _Command:
@@ -35,6 +34,14 @@ def json_option(command: _Command) -> _Command:
 def open_for_reading(store: str | None) -> Database:
     """Opens the store for reading; one that does not exist is not made, and answers with nothing."""
     return connect(resolve(store), create=False)
+
+
+def say_nothing_found(what: str, store: str, filtered: bool) -> None:
+    """Tells on standard error that a listing is empty and what to do about it."""
+    if filtered:
+        say(f"There are no {what} that fit in {store}. See all of them: penstock {what} list")
+    else:
+        say(f"There are no {what} in {store}. Run a pipeline to fill it: penstock run PATH")
 
 
 def run_id_of(database: Database, name: str) -> str:

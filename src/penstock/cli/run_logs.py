@@ -43,6 +43,8 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
         # What was written before the node ended is read after its end is seen, so nothing is missed.
         ended = node.state in FINAL_NODE_STATES or _run_ended(database, run_id)
         if node.log != shown:
+            if shown is not None:
+                _copy(_path(database.location, shown), position, must_exist=False)
             shown, position = node.log, 0
         if shown is not None:
             position = _copy(_path(database.location, shown), position, must_exist=ended)

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from penstock.cli import output
-from penstock.cli.reading import HOW_TO_FILL, json_option, open_for_reading, store_option
+from penstock.cli.reading import json_option, open_for_reading, say_nothing_found, store_option
 from penstock.metadata import metrics
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
@@ -42,8 +42,8 @@ def list_(
         if as_json:
             output.print_json([{**run_document(run), "nodes": counts[run.run_id]} for run in found])
         if not found:
-            wanted = " that fit" if pipeline or state or before else ""
-            output.say(f"There are no runs{wanted} in {database.location.display}. {HOW_TO_FILL}")
+            filtered = pipeline is not None or state is not None or before is not None
+            say_nothing_found("runs", database.location.display, filtered)
             return
     if not as_json:
         output.print_table(

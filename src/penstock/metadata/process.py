@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 
@@ -27,6 +26,8 @@ def started_at(pid: int) -> float | None:
             return None
         after_boot = int(fields[19]) / os.sysconf("SC_CLK_TCK")
         return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + after_boot
+    import subprocess
+
     answer = subprocess.run(["ps", "-o", "etime=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return None if not answer.stdout.strip() else time.time() - _elapsed_seconds(answer.stdout.strip())
 
