@@ -110,7 +110,7 @@ def _fill(database: Database, writer: StoreWriter) -> None:
             database, run, "trainer", state="succeeded", log=log, finished_at=1065.0, detail={"steps": 10}
         )
         recording.set_node(database, run, "evaluator", state="cached")
-    pushed = {"pushed": 1, "pushed_destination": "/pushed/1"}
+    pushed: dict[str, str | int | float] = {"pushed": 1, "pushed_destination": "/pushed/1"}
     writer.execute("taxi", "r1", "push", outputs={"pushed_model": [writer.artifact("PushedModel", "/pm", pushed)]})
     recording.set_node(database, "r1", "push", state="succeeded")
     recording.set_node(database, "r2", "push", state="failed", error="disk full:\n/pushed")
