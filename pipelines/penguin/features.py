@@ -1,8 +1,8 @@
 """What the model sees of a bird, and how each value is derived from the raw columns.
 
-The data says `NA` where something was not measured. CsvExampleGen therefore takes a column of numbers with an `NA` in it
-for a column of text, and every column without one for numbers. Both are understood here, so that data in which nothing
-is missing needs no change.
+The data says `NA` where something was not measured. CsvExampleGen therefore takes a column of numbers with an `NA` in
+it for text, and one without for numbers. Both are understood here, so that data in which nothing is missing needs no
+change.
 
 A number that is missing becomes the mean (z-score 0); a word that is missing becomes the out-of-vocabulary id.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import importlib.util
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +124,7 @@ def _typed(cells: list[str]) -> list[Any]:
     return [cell or None for cell in cells]
 
 
-def _example(row: dict[str, Iterable[Any]]) -> bytes:
+def _example(row: dict[str, list[Any]]) -> bytes:
     import tensorflow as tf
 
     example = tf.train.Example()

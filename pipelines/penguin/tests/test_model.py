@@ -28,7 +28,7 @@ def test_the_model_takes_every_transformed_feature(analyzed: Any) -> None:
 
 def test_ids_fit_the_embeddings(analyzed: Any) -> None:
     for name, size in model.category_sizes(analyzed.transform).items():
-        assert 0 <= analyzed.transformed[name].min() and analyzed.transformed[name].max() < size, name
+        assert analyzed.transformed[name].min() >= 0 and analyzed.transformed[name].max() < size, name
 
 
 def test_serving_needs_no_label(analyzed: Any, exported: Any) -> None:
@@ -70,9 +70,10 @@ def test_evaluation_reaches_the_label(analyzed: Any, exported: Any) -> None:
 
 def test_training_reads_the_same_features_from_raw_and_from_transformed_examples(analyzed: Any, tmp_path: Path) -> None:
     spec = analyzed.transform.transformed_feature_spec()
-    with tf.io.TFRecordWriter(str(tmp_path / "raw.gz"), "GZIP") as raw, tf.io.TFRecordWriter(
-        str(tmp_path / "transformed.gz"), "GZIP"
-    ) as transformed:
+    with (
+        tf.io.TFRecordWriter(str(tmp_path / "raw.gz"), "GZIP") as raw,
+        tf.io.TFRecordWriter(str(tmp_path / "transformed.gz"), "GZIP") as transformed,
+    ):
         for place, serialized in enumerate(analyzed.examples[:BATCH]):
             raw.write(serialized)
             example = tf.train.Example()
