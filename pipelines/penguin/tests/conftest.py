@@ -101,11 +101,11 @@ def exported(analyzed: Analyzed, tmp_path_factory: pytest.TempPathFactory) -> An
     """The model after one batch of training, exported and loaded again."""
     import tensorflow as tf
 
-    from penguin import model
+    from penguin.model import DEFAULTS, build_model, category_sizes
     from penguin.features import LABEL
     from penguin.serving import ServingModel
 
-    network = model.build_model(model.category_sizes(analyzed.transform), model.DEFAULTS)
+    network = build_model(category_sizes(analyzed.transform), DEFAULTS)
     network.train_on_batch(
         {name: analyzed.transformed[name][:64] for name in network.input}, analyzed.transformed[LABEL][:64]
     )
