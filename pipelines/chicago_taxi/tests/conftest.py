@@ -101,8 +101,8 @@ def exported(analyzed: Analyzed, tmp_path_factory: pytest.TempPathFactory) -> An
     """The model after one batch of training, exported and loaded again."""
     import tensorflow as tf
 
-    from chicago_taxi.model import DEFAULTS, build_model, category_sizes
     from chicago_taxi.features import LABEL
+    from chicago_taxi.model import DEFAULTS, build_model, category_sizes
     from chicago_taxi.serving import ServingModel
 
     network = build_model(category_sizes(analyzed.transform), DEFAULTS)

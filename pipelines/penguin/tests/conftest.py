@@ -101,8 +101,8 @@ def exported(analyzed: Analyzed, tmp_path_factory: pytest.TempPathFactory) -> An
     """The model after one batch of training, exported and loaded again."""
     import tensorflow as tf
 
-    from penguin.model import DEFAULTS, build_model, category_sizes
     from penguin.features import LABEL
+    from penguin.model import DEFAULTS, build_model, category_sizes
     from penguin.serving import ServingModel
 
     network = build_model(category_sizes(analyzed.transform), DEFAULTS)
