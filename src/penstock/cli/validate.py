@@ -71,9 +71,10 @@ def render(problems: Sequence[Problem]) -> str:
 def _excerpt(problem: Problem, lines: Sequence[str]) -> list[str]:
     if not 0 < problem.line <= len(lines):
         return []
-    line = lines[problem.line - 1]
+    # One character each, so that the mark stays under its column.
+    line = "".join(character if character.isprintable() else " " for character in lines[problem.line - 1])
     margin = f"  {problem.line} | "
-    excerpt = [f"{margin}{line.rstrip()}".replace("\t", " ")]
+    excerpt = [f"{margin}{line.rstrip()}"]
     if problem.column:
         excerpt.append(" " * (len(margin) - 2) + "| " + " " * (problem.column - 1) + "^")
     return excerpt
@@ -81,7 +82,7 @@ def _excerpt(problem: Problem, lines: Sequence[str]) -> list[str]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(encoding="utf-8-sig", errors="replace").split("\n")
+        return file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
     except OSError:
         return []
 

@@ -16,7 +16,7 @@ from penstock.spec.substitution import UNKNOWN
 from penstock.spec.yaml_source import ValuePath
 
 # Well-known types that are written as the plain value they wrap.
-_WRAPPED = {
+WRAPPED = {
     "google.protobuf.BoolValue": "bool",
     "google.protobuf.BytesValue": "bytes",
     "google.protobuf.DoubleValue": "float",
@@ -41,13 +41,13 @@ class MessageChecker:
         """Checks the value at `path` against a message by its full name."""
         if value is UNKNOWN:
             return value
-        if type_name in _WRAPPED:
-            return self._plain(_WRAPPED[type_name], value, path)
+        if type_name in WRAPPED:
+            return self._plain(WRAPPED[type_name], value, path)
         if type_name.startswith("google.protobuf."):
             return value
         short = type_name.rpartition(".")[2]
         if not isinstance(value, dict):
-            self.problems.at_value(path, f"{_last_name(path)} wants a mapping, a {short}.", found=describe(value))
+            self.problems.at_value(path, f"{_last_name(path)} wants a mapping ({short}).", found=describe(value))
             return UNKNOWN
         fields = self.catalog.messages[type_name].fields
         result = {}

@@ -12,7 +12,7 @@ from penstock.spec.arguments import ArgumentChecker
 from penstock.spec.catalog import Catalog, Component, Input, Output
 from penstock.spec.model import NODE_ID_PATTERN, OPTION_NAMES, ChannelQuery, Node, NodeOptions, OutputReference
 from penstock.spec.own_components import ComponentReader
-from penstock.spec.problems import Problems, describe
+from penstock.spec.problems import Problems, describe, nearest
 from penstock.spec.substitution import UNKNOWN, Substitution
 from penstock.spec.usercode import UserCodeError
 from penstock.spec.validation import validate
@@ -294,9 +294,12 @@ class NodeChecker:
 
     def _report_missing(self, draft: _Draft) -> None:
         component = draft.component
+        known = [*component.inputs, *component.parameters]
+        # A misspelt name is reported already, with the right one suggested.
+        misspelt = {nearest(name, known) for name in draft.values if name not in known}
         for kind, wanted in (("input", component.inputs), ("parameter", component.parameters)):
             for name, entry in wanted.items():
-                if entry.required and draft.values.get(name) is None:
+                if entry.required and draft.values.get(name) is None and name not in misspelt:
                     self.problems.at_key(draft.path, f"{component.name} needs the {kind} {name!r}.")
 
     def _report_rules(self, draft: _Draft) -> None:

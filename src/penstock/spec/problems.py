@@ -50,12 +50,12 @@ class Problems:
         if name is not None and found is None:
             found = name
         problem = Problem(
-            message,
+            printable(message),
             self.source.file,
             place.line if place else 0,
             place.column if place else 0,
-            found=found,
-            allowed=tuple(names[:MAX_ALLOWED]) + (("…",) if len(names) > MAX_ALLOWED else ()),
+            found=printable(found) if found is not None else None,
+            allowed=(*map(printable, names[:MAX_ALLOWED]), *(("…",) if len(names) > MAX_ALLOWED else ())),
             suggestion=nearest(name, names) if name is not None else None,
         )
         if problem not in self.found:
@@ -71,6 +71,15 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     by_lower = {candidate.lower(): candidate for candidate in names}
     close = difflib.get_close_matches(name.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None
+
+
+def printable(text: str) -> str:
+    """Returns text with characters a terminal would obey, like escapes and line breaks, written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def describe(value: Any) -> str:

@@ -153,7 +153,8 @@ class _Builder:
             self._report(event, f"YAML tags are not used here; remove {event.tag!r}.")
         value = _Value(event.start_mark.line + 1, event.start_mark.column + 1)
         if isinstance(event, yaml.ScalarEvent):
-            value.data = _scalar(event.value) if event.implicit[0] and not event.tag else event.value
+            text = self._text(event)
+            value.data = _scalar(text) if event.implicit[0] and not event.tag else text
         elif isinstance(event, yaml.SequenceStartEvent):
             value.children = self._items(depth)
             value.size += sum(item.size for item in value.children)
@@ -163,6 +164,17 @@ class _Builder:
         if anchor:
             self.anchors[anchor] = value
         return value
+
+    def _text(self, event: _Event) -> str:
+        """Returns a scalar's text; JSON writes characters beyond U+FFFF as two escapes, which are joined here."""
+        text: str = event.value
+        if not any("\ud800" <= character <= "\udfff" for character in text):
+            return text
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError:
+            self._report(event, "The text holds half of a surrogate pair, which is no character; remove it.")
+            return ""
 
     def _items(self, depth: int) -> list[_Value]:
         items = []
@@ -177,7 +189,7 @@ class _Builder:
             if not isinstance(event, yaml.ScalarEvent):
                 self._stop(event, "A key must be a plain name, not a list, a mapping or an alias.")
             mark: Any = event.start_mark
-            key, place = event.value, (mark.line + 1, mark.column + 1)
+            key, place = self._text(event), (mark.line + 1, mark.column + 1)
             value = self._value(next(self.events), depth + 1)
             if key == "<<" and event.implicit[0]:
                 merged += value.children if isinstance(value.children, list) else [value]
@@ -276,8 +288,11 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str, file: Path) -> Probl
         if error.context_mark is not None and mark is not None and error.context_mark.line != mark.line:
             message += f" that begins on line {error.context_mark.line + 1}"
     lines = text.splitlines()
-    if mark is not None and mark.line < len(lines) and "\t" in lines[mark.line][: mark.column + 1]:
+    line = lines[mark.line] if mark is not None and mark.line < len(lines) else ""
+    if mark is not None and "\t" in line[: mark.column + 1]:
         message += "; indent with spaces, not tabs"
+    elif "${" in line and "flow" in (error.context or ""):
+        message += "; inside braces and brackets put quotes around '${…}'"
     return Problem(f"{message}.", file, mark.line + 1 if mark else 0, mark.column + 1 if mark else 0)
 
 
