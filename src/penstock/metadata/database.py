@@ -54,7 +54,11 @@ class Database(ABC):
 
     @abstractmethod
     def has_mlmd(self) -> bool:
-        """Whether ml-metadata's tables are there. They may appear while the connection is open."""
+        """Whether ml-metadata's tables are there. They may appear while the connection is open.
+
+        With SQLite this opens `metadata.db`, which a process that has it open through ml-metadata must not do: that
+        brings a SQLite of its own, and two of them in one process do not see each other's locks.
+        """
 
     @abstractmethod
     def lock_schema(self) -> None:

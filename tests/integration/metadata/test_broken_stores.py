@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import os
+import pwd
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from ml_metadata.proto import metadata_store_pb2 as proto
 
 from penstock.errors import StoreError
 from penstock.metadata import artifacts, recording, runs
 from penstock.metadata.database import connect
 from penstock.metadata.location import StoreLocation
+from penstock.metadata.mlmd import open_store
 from tests.integration.metadata.stores import StoreWriter
 from tests.servers.postgres import PostgresServer
+
+SOURCE = Path(__file__).parents[3] / "src"
 
 
 @pytest.fixture
@@ -132,3 +141,45 @@ def test_a_locked_table_in_postgresql_is_named(tmp_path: Path, postgres_server: 
         holder.execute("LOCK TABLE penstock_runs IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreError, match=r"held the store locked for 0\.2 s"):
             recording.create_run(database, "r", "p")
+
+
+def test_what_the_engine_writes_is_read_by_others_while_it_is_open_and_afterwards(store: StoreLocation) -> None:
+    mlmd = open_store(store)
+    type_id = mlmd.put_artifact_type(proto.ArtifactType(name="D"))
+    for number in range(3):
+        mlmd.put_artifacts([proto.Artifact(type_id=type_id, uri=f"/{number}")])
+        assert _uris_elsewhere(store) == [f"/{earlier}" for earlier in reversed(range(number + 1))]
+    mlmd.close()
+    assert _uris_elsewhere(store) == ["/2", "/1", "/0"]
+
+
+def _uris_elsewhere(store: StoreLocation) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "penstock", "artifacts", "list", "--json", "--store", str(store.folder)],
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        check=True,
+    )
+    return [artifact["uri"] for artifact in json.loads(done.stdout)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes to another user, which only root may")
+def test_a_store_one_may_not_write_to_can_be_read(store: StoreLocation) -> None:
+    """As another user in a folder that is closed to writing, alone and beside a writer."""
+    StoreWriter(store).execute("p", "r1", "n")
+    for folder in (store.folder, *store.folder.parents[:3]):
+        folder.chmod(0o755)
+    assert _run_ids_as_nobody(store) == ["r1"]
+    with connect(store, create=True) as database:
+        recording.create_run(database, "r2", "taxi")
+        assert _run_ids_as_nobody(store) == ["r2", "r1"]
+
+
+def _run_ids_as_nobody(store: StoreLocation) -> list[str]:
+    os.seteuid(pwd.getpwnam("nobody").pw_uid)
+    try:
+        with connect(store, create=False) as database:
+            assert artifacts.list_artifacts(database) == []
+            return [run.run_id for run in runs.list_runs(database)]
+    finally:
+        os.seteuid(0)
