@@ -35,6 +35,7 @@ def run(
     from penstock.cli.progress import Progress
     from penstock.cli.run_report import print_report
     from penstock.cli.validate import render, split_parameters
+    from penstock.metadata.database import connect
 
     values = split_parameters(parameters)
     progress = Progress()
@@ -44,15 +45,15 @@ def run(
         # Not before the declaration is known to be right: what follows loads and starts heavy things.
         from penstock.backends.local import run as local
 
-        with local.run_pipeline(request, progress.watch, progress.say) as (result, database):
-            progress.close()
-            print_report(progress, result.state, database)
+        result = local.run_pipeline(request, progress.watch, progress.say)
     except DeclarationError as error:
         progress.close()
         click.echo(render(error.problems), err=True)
         sys.exit(error.exit_status)
     finally:
         progress.close()
+    with connect(request.location, create=False) as database:
+        print_report(progress, result.state, database)
     sys.exit({"succeeded": 0, "failed": 1, "cancelled": 130}[result.state])
 
 

@@ -50,6 +50,10 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
         with self._patience():
             self._connect(config)
 
+    def close(self) -> None:
+        """Closes the connection; the store must not be used any more."""
+        self._metadata_store = None
+
     def _connect(self, config: metadata_store_pb2.ConnectionConfig) -> None:
         deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
@@ -79,10 +83,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
 
     def _wait(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise StoreError(
-                f"{self._name}: locked by another program for more than {LOCK_TIMEOUT_SECONDS:g} s\n"
-                "  See which one holds it with `fuser`, end it, and run again; nothing that finished is lost."
-            )
+            raise _locked(self._name)
         time.sleep(0.05)
 
     @contextmanager
@@ -122,23 +123,40 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         location.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
-    lock_file = location.folder / "metadata.lock"
-    store = GuardedMetadataStore(connection_config(location), lock_file, str(location.mlmd_path))
     _use_write_ahead_log(location.mlmd_path)
-    return store
+    return GuardedMetadataStore(
+        connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path)
+    )
 
 
 def _use_write_ahead_log(path: Path) -> None:
-    # Readers then never block ml-metadata's commits, which would fail at once. The mode stays in the file.
+    """Makes the file if missing, and sets the mode in which readers never block a commit; the mode stays in the file.
+
+    Must come before ml-metadata opens the file: that brings a SQLite of its own, and two SQLite libraries in one process
+    do not see each other's locks. For the same reason a process that has a store open here must not open its
+    `metadata.db` by other means.
+    """
     import sqlite3
 
-    connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)
     try:
-        connection.execute("PRAGMA journal_mode=WAL").fetchone()
-    except sqlite3.OperationalError as error:
-        raise StoreError(f"{path}: locked by another program: {error}") from error
-    finally:
-        connection.close()
+        connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        if "locked" in str(error):
+            raise _locked(str(path)) from error
+        raise StoreError(
+            f"{path}: this is no metadata store ({error}). Move the file away, or name another store with --store."
+        ) from error
+
+
+def _locked(name: str) -> StoreError:
+    return StoreError(
+        f"{name}: locked by another program for more than {LOCK_TIMEOUT_SECONDS:g} s.\n"
+        "  See which one holds it with `fuser`, end it, and run again; nothing that finished is lost."
+    )
 
 
 def _is_locked(error: Exception) -> bool:

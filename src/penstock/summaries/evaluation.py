@@ -2,7 +2,8 @@
 
 Layout:
     model: name of the model the metrics belong to, None where there is one only
-    slices: [{"slice": {feature: value}, "metrics": {name: value}}], the overall slice first with an empty "slice"
+    slices: [{"slice": {feature: value}, "metrics": {name: value}, "changes": {name: value - baseline's value}}], the
+        overall slice first with an empty "slice"; "changes" is empty where there is no baseline model
     thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]; "baseline" is that model's value, None for
         a bound on the value itself; a bound on the change is left out where there is no baseline model
     blessed: whether all thresholds held; None if the evaluation validated nothing
@@ -16,21 +17,27 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.metrics import metric_specs, metric_types
+from tensorflow_model_analysis.metrics import metric_specs
+from tensorflow_model_analysis.proto import config_pb2
 
 View = dict[str, Any]
+
+# What TFMA ends the names of differences to the baseline with.
+_CHANGE = "_diff"
 
 
 def view(uri: str) -> View:
     """Returns the view of the evaluation at `uri`, an Evaluator's `evaluation` output."""
     result = tfma.load_eval_result(uri)
-    slices = [
-        {"slice": {str(name): str(value) for name, value in slice_key}, "metrics": _scalars(metrics)}
-        for slice_key, metrics in result.slicing_metrics
-    ]
+    slices: list[View] = []
+    for slice_key, values in result.slicing_metrics:
+        metrics, changes = _scalars(values)
+        slices.append(
+            {"slice": {str(key): str(value) for key, value in slice_key}, "metrics": metrics, "changes": changes}
+        )
     slices.sort(key=lambda entry: (len(entry["slice"]), sorted(entry["slice"].items())))
     validation = None
-    if os.path.exists(os.path.join(uri, "validations.tfrecord")) or _has_validations(uri):
+    if _has_validations(uri):
         validation = tfma.load_validation_result(uri)
     return {
         "model": result.model_location or None,
@@ -44,10 +51,11 @@ def _has_validations(uri: str) -> bool:
     return os.path.isdir(uri) and any(name.startswith("validations") for name in os.listdir(uri))
 
 
-def _scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-    """Flattens output name, sub key and metric name; values that are no number (plots, arrays) are left out."""
-    found: dict[str, float | None] = {}
-    for output, by_sub_key in metrics.items():
+def _scalars(values: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, float | None]]:
+    """Returns the metrics and the changes against the baseline by label; what is no number (plots, arrays) is left out."""
+    metrics: dict[str, float | None] = {}
+    changes: dict[str, float | None] = {}
+    for output, by_sub_key in values.items():
         for sub_key, by_metric in by_sub_key.items():
             for name, value in by_metric.items():
                 number = value.get("doubleValue")
@@ -55,46 +63,45 @@ def _scalars(metrics: Mapping[str, Any]) -> dict[str, float | None]:
                     number = value["boundedValue"].get("value")
                 if number is None:
                     continue
-                label = "/".join(part for part in (output, name, sub_key) if part)
+                found = changes if name.endswith(_CHANGE) else metrics
+                label = _label(output, name.removesuffix(_CHANGE), sub_key)
                 found[label] = float(number) if math.isfinite(float(number)) else None
-    return found
+    return metrics, changes
+
+
+def _label(output: str, name: str, sub_key: object) -> str:
+    return "/".join(str(part) for part in (output, name, sub_key) if part)
 
 
 def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[View]:
-    by_slice = {tuple(sorted(entry["slice"].items())): entry["metrics"] for entry in slices}
+    by_slice = {tuple(sorted(entry["slice"].items())): entry for entry in slices}
     failed = {
-        (_slice_of(per_slice.slice_key), failure.metric_key.name.removesuffix("_diff"), failure.metric_key.is_diff)
+        (_slice_of(per_slice.slice_key), failure.metric_key.name.removesuffix(_CHANGE), failure.metric_key.is_diff)
         for per_slice in validation.metric_validations_per_slice
         for failure in per_slice.failures
     }
-    found = []
+    found: list[View] = []
     declared = metric_specs.metric_thresholds_from_metrics_specs(result.config.metrics_specs, result.config)
     for key, thresholds in declared.items():
         for slicing, threshold in thresholds:
             for slice_key in _slices_of(slicing, by_slice):
-                metrics = by_slice.get(slice_key, {})
-                value = metrics.get(_label(key))
-                candidate = metrics.get(_label(key, is_diff=False))
-                has_baseline = key.is_diff and value is not None and candidate is not None
-                if key.is_diff and not has_baseline:
+                entry = by_slice.get(slice_key)
+                label = _label(key.output_name, key.name, key.sub_key)
+                value = entry["metrics"].get(label) if entry else None
+                change = entry["changes"].get(label) if entry and key.is_diff else None
+                if key.is_diff and change is None:
                     continue  # no baseline model to compare with
-                found.append(
-                    {
-                        "metric": key.name,
-                        "slice": dict(slice_key),
-                        "bound": _bound(threshold),
-                        "value": candidate,
-                        "baseline": candidate - value if has_baseline else None,
-                        "passed": (slice_key, key.name, key.is_diff) not in failed,
-                    }
-                )
+                gate = {
+                    "metric": key.name,
+                    "slice": dict(slice_key),
+                    "bound": _bound(threshold),
+                    "value": value,
+                    "baseline": None if change is None or value is None else value - change,
+                    "passed": (slice_key, key.name, key.is_diff) not in failed,
+                }
+                if gate not in found:  # TFMA lists a threshold once for the candidate and once for the baseline
+                    found.append(gate)
     return found
-
-
-def _label(key: metric_types.MetricKey, is_diff: bool | None = None) -> str:
-    """The name `_scalars` gives a metric; the difference to the baseline is a metric of its own."""
-    name = key.name + ("_diff" if (key.is_diff if is_diff is None else is_diff) else "")
-    return "/".join(part for part in (key.output_name, name, str(key.sub_key) if key.sub_key else "") if part)
 
 
 def _slices_of(slicing: Any, by_slice: Mapping[tuple[tuple[str, str], ...], Any]) -> list[tuple[tuple[str, str], ...]]:
@@ -119,10 +126,10 @@ def _slice_of(slice_key: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _bound(threshold: Any) -> str:
-    if isinstance(threshold, tfma.GenericValueThreshold):
+    if isinstance(threshold, config_pb2.GenericValueThreshold):
         bounds = [("≥", "lower_bound", ""), ("≤", "upper_bound", "")]
     else:
-        sign = "≥" if threshold.direction == tfma.MetricDirection.HIGHER_IS_BETTER else "≤"
+        sign = "≥" if threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER else "≤"
         bounds = [(sign, "absolute", "change "), (sign, "relative", "relative change ")]
     return " and ".join(
         f"{prefix}{sign} {getattr(threshold, name).value:g}" for sign, name, prefix in bounds if threshold.HasField(name)

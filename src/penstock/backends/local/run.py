@@ -6,16 +6,19 @@ import base64
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from penstock.backends.local.request import RunRequest
 from penstock.backends.local.workers import Workers
 from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, PenstockError, Problem
 from penstock.metadata import database as databases
-from penstock.metadata import recording, tables
+from penstock.metadata import recording
+
+if TYPE_CHECKING:  # the module needs TFX, which is not loaded before `light_tfx.load()`
+    from penstock.backends.local.scheduler import RunResult
 
 
 def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
@@ -54,11 +57,8 @@ def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
     raise error
 
 
-@contextmanager
-def run_pipeline(
-    request: RunRequest, watch: Callable[..., Any], say: Callable[[str], None]
-) -> Iterator[tuple[Any, databases.Database]]:
-    """Runs a pipeline on this machine; yields the scheduler's `RunResult` and the open store.
+def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[str], None]) -> RunResult:
+    """Runs a pipeline on this machine.
 
     Args:
         request: what to run.
@@ -71,18 +71,15 @@ def run_pipeline(
         light_tfx.load()
         from penstock.metadata import mlmd
 
-        store = mlmd.open_store(request.location)
-        database = databases.connect(request.location, create=True)
-        tables.create(database)
-        ir = compile_in_worker(workers, request)
-        result = _run_compiled(request, ir, workers, store, database, watch)
-    yield result, database
-    database.close()
+        with closing(mlmd.open_store(request.location)) as store:
+            with closing(databases.connect(request.location, create=True)) as database:
+                ir = compile_in_worker(workers, request)
+                return _run_compiled(request, ir, workers, store, database, watch)
 
 
 def _run_compiled(
     request: RunRequest, ir: bytes, workers: Workers, store: Any, database: databases.Database, watch: Callable[..., Any]
-) -> Any:
+) -> RunResult:
     from tfx.proto.orchestration import pipeline_pb2
 
     from penstock.backends.local import scheduler

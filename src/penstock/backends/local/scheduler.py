@@ -158,7 +158,7 @@ class Scheduler:
                 node.id,
                 prepared.state,
                 execution_id=prepared.execution_id,
-                detail=self._known_detail(prepared.outputs),
+                detail=self._known_detail(prepared.outputs) if prepared.state == "cached" else None,
             )
             return
         assert prepared.invocation is not None
