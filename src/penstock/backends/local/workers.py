@@ -108,6 +108,10 @@ class Workers:
         except OSError as error:
             raise self._lost() from error
 
+    def stop_zygote(self) -> None:
+        """Lets the zygote end as soon as nobody is connected, instead of waiting for the next run."""
+        protocol.send(self._connection, {"do": "stop"})
+
     def events(self, timeout: float | None = None) -> list[Ended]:
         """Waits up to `timeout` seconds and returns the jobs that ended.
 

@@ -102,6 +102,8 @@ class Zygote:
                 self._start(client, message)
             elif message["do"] == "kill" and message["job"] in client.jobs:
                 _signal_group(client.jobs[message["job"]].pid, message["signal"])
+            elif message["do"] == "stop":
+                self._idle_seconds = 0.0
 
     def _drop(self, client: _Client) -> None:
         if client not in self._clients:
