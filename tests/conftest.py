@@ -37,7 +37,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Penstock:
-    """Runs `penstock` with the session's workers. `environ` holds what its processes see beyond this one's variables."""
+    """Runs `penstock` with the session's workers. `environ` is what its processes see beyond this one's variables."""
 
     environ: Mapping[str, str]
 

@@ -13,8 +13,15 @@ from penstock.errors import DeclarationError, UsageError
 @click.argument("path", metavar="PATH")
 @click.option("--env", "environment", metavar="E", help="Environment to compile for.  [default: local]")
 @click.option("--param", "-p", "parameters", metavar="KEY=VALUE", multiple=True, help="Set a parameter; repeatable.")
-@click.option("-o", "--output", "target", metavar="FILE", required=True, type=click.Path(dir_okay=False, path_type=Path),
-              help="File to write: the TFX IR, as text if it ends in .pbtxt, as JSON if in .json, else binary.")  # fmt: skip
+@click.option(
+    "-o",
+    "--output",
+    "target",
+    metavar="FILE",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write: the TFX IR, as text if it ends in .pbtxt, as JSON if in .json, else binary.",
+)
 @click.option("--store", metavar="STORE", help="Metadata store whose folder payloads would go to.")
 def compile_(path: str, environment: str | None, parameters: tuple[str, ...], target: Path, store: str | None) -> None:
     """Compile the pipeline at PATH to the package a backend takes."""

@@ -59,7 +59,10 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits with its status: 0 good, 1 failed, 2 wrong call or declaration, 130 interrupted."""
+    """Runs the command line and exits with its status.
+
+    0 good, 1 failed, 2 wrong call or declaration, 130 interrupted.
+    """
     try:
         status = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -8,7 +8,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -151,6 +151,37 @@ def number(value: float | None, signed: bool = False) -> str:
     if value == int(value) and abs(value) < 1e15:
         return f"{int(value):{sign},}" if value or not signed else "0"
     return f"{value:{sign}.4f}" if abs(value) >= 0.001 else f"{value:{sign}.3e}"
+
+
+def facts_in_words(facts: Mapping[str, Any]) -> str:
+    """A node's facts in a few words: `15,002 examples`, `blessed`, `no anomalies`."""
+    words = []
+    for name, value in facts.items():
+        if name == "blessed":
+            words.append("blessed" if value else "not blessed")
+        elif name == "pushed_to":
+            words.append(f"pushed to {shortest_path(value)}")
+        elif name == "pushed":
+            words.append("not pushed")
+        elif value == 0:
+            words.append(f"no {name}")
+        elif isinstance(value, int | float):
+            words.append(f"{value:,} {_singular(name) if value == 1 else name}")
+        else:
+            words.append(f"{name} {value}")
+    return ", ".join(words)
+
+
+def shortest_path(path: str) -> str:
+    """A path as short as it can be typed from here."""
+    if "://" in path:
+        return path
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(path) and not relative.startswith("../..") else path
+
+
+def _singular(name: str) -> str:
+    return "anomaly" if name == "anomalies" else name.removesuffix("s")
 
 
 def slice_name(slice_: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from penstock.cli import output
+from penstock.cli.output import facts_in_words
 
 # Shape and word both carry the state; colour only helps.
 _MARKS = {
@@ -98,7 +99,7 @@ class Progress:
             self.failures[node_id] = (facts["error"], facts.get("log_path"))
         if self._live is None and state != "running":
             cells = [f"{self.seconds:6.1f}s", f"{node_id:<{self._width()}}", f"{_MARKS[state]} {state:<9}"]
-            cells += [f"{output.duration(row.seconds):>7}", in_words(row.detail)]
+            cells += [f"{output.duration(row.seconds):>7}", facts_in_words(row.detail)]
             self.say("  ".join(cells).rstrip())
 
     def tick(self) -> None:
@@ -138,34 +139,9 @@ class Progress:
                 Text(row.component, style="bright_black"),
                 Text(row.state.replace("_", " "), style=style),
                 "" if row.seconds is None else output.duration(row.seconds),
-                in_words(row.detail),
+                facts_in_words(row.detail),
             )
         return table
-
-
-def in_words(detail: Mapping[str, Any]) -> str:
-    """A node's facts in a few words: `15,002 examples`, `blessed`, `no anomalies`."""
-    words = []
-    for name, value in detail.items():
-        if name == "blessed":
-            words.append("blessed" if value else "not blessed")
-        elif name == "pushed_to":
-            words.append(f"pushed to {shortest_path(value)}")
-        elif name == "pushed":
-            words.append("not pushed")
-        elif value == 0:
-            words.append(f"no {name}")
-        else:
-            words.append(f"{value:,} {name if value != 1 else _singular(name)}")
-    return ", ".join(words)
-
-
-def shortest_path(path: str) -> str:
-    """A path as short as it can be typed from here."""
-    if "://" in path:
-        return path
-    relative = os.path.relpath(path)
-    return relative if len(relative) < len(path) and not relative.startswith("../..") else path
 
 
 def log_tail(log: Path, node_id: str, lines: int = _LOG_LINES) -> list[str]:
@@ -175,10 +151,6 @@ def log_tail(log: Path, node_id: str, lines: int = _LOG_LINES) -> list[str]:
     except OSError as error:
         return [f"{node_id} | (the log cannot be read: {error.strerror})"]
     return [f"{node_id} | {line}" for line in content[-lines:]]
-
-
-def _singular(name: str) -> str:
-    return "anomaly" if name == "anomalies" else name.removesuffix("s")
 
 
 def _live_display(render: Callable[[], Any]) -> Any:

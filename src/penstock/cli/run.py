@@ -99,8 +99,8 @@ def make_request(
     chosen = declaration.environment
     if chosen.backend != "local":
         raise UsageError(
-            f"Environment {chosen.name!r} runs on {chosen.backend}, which this version cannot start; `penstock run` takes"
-            " environments with `backend: local`."
+            f"Environment {chosen.name!r} runs on {chosen.backend}, which this version cannot start; "
+            "`penstock run` takes environments with `backend: local`."
         )
     return RunRequest(
         source=str(declaration.file),

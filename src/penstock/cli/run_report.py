@@ -1,11 +1,12 @@
-"""What `penstock run` says at the end: the blessing and its reasons, the main metrics, the push, and what to type next."""
+"""What `penstock run` says at the end: blessing and reasons, main metrics, the push, and what to type next."""
 
 from __future__ import annotations
 
 import click
 
 from penstock.cli import output
-from penstock.cli.progress import Progress, log_tail, shortest_path
+from penstock.cli.output import shortest_path
+from penstock.cli.progress import Progress, log_tail
 from penstock.metadata import metrics
 from penstock.metadata.database import Database
 

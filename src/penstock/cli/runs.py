@@ -117,15 +117,17 @@ def show(run: str, as_json: bool, store: str | None) -> None:
                 node.state,
                 output.duration(_node_seconds(node)),
                 str(node.attempt or output.NOTHING),
-                node.error or ", ".join(f"{value} {name}" for name, value in node.detail.items()),
+                (node.error or output.facts_in_words(node.detail)).split("\n")[0],
             ]
             for node in nodes
         ],
         right=["TIME", "ATTEMPT"],
     )
-    failed = [node.node_id for node in nodes if node.state == "failed"]
-    if failed:
-        output.say(f"\nRead why: penstock runs logs {record.run_id} {failed[0]}")
+    for node in nodes:
+        if node.state == "failed":
+            output.print_heading(f"{node.node_id} failed")
+            click.echo(node.error or "no cause is recorded")
+            output.say(f"Its log: penstock runs logs {record.run_id} {node.node_id}")
 
 
 @runs.command()

@@ -19,7 +19,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import message as protobuf_message
 from google.protobuf import message_factory
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
@@ -252,8 +251,8 @@ def _parameter(name: str, annotation: Any, default: Any, messages: Messages) -> 
         descriptor = getattr(importlib.import_module(module), attribute).DESCRIPTOR
         entry |= {"kind": "enum", "type": messages.add_enum(descriptor)}
         default = descriptor.values_by_number[default].name
-    elif inspect.isclass(kind) and issubclass(kind, protobuf_message.Message):
-        entry |= {"kind": "message", "type": messages.add_message(kind.DESCRIPTOR)}
+    elif isinstance(message := getattr(kind, "DESCRIPTOR", None), Descriptor):
+        entry |= {"kind": "message", "type": messages.add_message(message)}
     elif name in KINDS:
         entry["kind"] = KINDS[name]
     elif name == "stats_options":
@@ -326,14 +325,12 @@ def _artifact_types() -> dict[str, str]:
     from tfx.types import standard_artifacts
     from tfx.types.artifact import Artifact
 
-    return {
-        artifact.TYPE_NAME: f"{standard_artifacts.__name__}:{name}"
-        for name, artifact in vars(standard_artifacts).items()
-        if inspect.isclass(artifact)
-        and issubclass(artifact, Artifact)
-        and artifact.TYPE_NAME
-        and artifact.__module__ == standard_artifacts.__name__
-    }
+    found = {}
+    for name, artifact in vars(standard_artifacts).items():
+        is_artifact = isinstance(artifact, type) and issubclass(artifact, Artifact)
+        if is_artifact and artifact.TYPE_NAME and artifact.__module__ == standard_artifacts.__name__:
+            found[artifact.TYPE_NAME] = f"{standard_artifacts.__name__}:{name}"
+    return found
 
 
 def _stats_options(messages: Messages) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from tfx.dsl.compiler import compiler as tfx_compiler
 from tfx.orchestration import pipeline as tfx_pipeline

@@ -199,5 +199,3 @@ def _apply_options(component: BaseNode, node: Node) -> None:
         packed = struct_pb2.Struct()
         packed.update(settings)
         component.with_platform_config(packed)
-
-

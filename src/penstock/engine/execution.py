@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import logging
@@ -86,7 +87,9 @@ def _operator(spec: Any) -> Any:
     )
 
 
-def _add_missing(output: execution_result_pb2.ExecutorOutput, generated: Mapping[str, Sequence[types.Artifact]]) -> None:
+def _add_missing(
+    output: execution_result_pb2.ExecutorOutput, generated: Mapping[str, Sequence[types.Artifact]]
+) -> None:
     """An executor that returns its own record may leave outputs out; those stand as they were generated."""
     missing = {name: artifacts for name, artifacts in generated.items() if name not in output.output_artifacts}
     outputs_utils.populate_output_artifact(output, missing)
@@ -138,7 +141,5 @@ def _summarise(executed: Executed, info: data_types.ExecutionInfo) -> None:
 def _remove(folder: str | None) -> None:
     if not folder:
         return
-    try:
+    with contextlib.suppress(fileio.NotFoundError):
         fileio.rmtree(folder)
-    except fileio.NotFoundError:
-        pass

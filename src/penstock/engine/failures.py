@@ -46,12 +46,14 @@ class Failure:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Failure:
         """Returns the failure that `to_json` described."""
-        return cls(value["kind"], value["message"], tuple(Frame(**frame) for frame in value["frames"]), value["can_retry"])
+        return cls(
+            value["kind"], value["message"], tuple(Frame(**frame) for frame in value["frames"]), value["can_retry"]
+        )
 
     def __str__(self) -> str:
         lines = [f"{self.kind}: {self.message}" if self.message else self.kind]
         for frame in self.frames:
-            lines.append(f'  {frame.file}:{frame.line} in {frame.function}')
+            lines.append(f"  {frame.file}:{frame.line} in {frame.function}")
             if frame.source:
                 lines.append(f"      {frame.source}")
         return "\n".join(lines)
@@ -84,7 +86,9 @@ def describe(error: BaseException, user_folders: Sequence[Path]) -> Failure:
 def _causes(error: BaseException) -> list[BaseException]:
     """The exception and what led to it, innermost first."""
     chain = [error]
-    while (earlier := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__)) is not None:
+    while (
+        earlier := chain[-1].__cause__ or (None if chain[-1].__suppress_context__ else chain[-1].__context__)
+    ) is not None:
         if earlier in chain:
             break
         chain.append(earlier)

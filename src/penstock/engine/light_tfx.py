@@ -4,7 +4,7 @@ TFX needs TensorFlow for file access and for annotations of its documentation on
 imports come from package `__init__` modules on the way. `load()` puts bare packages in their place, so that the
 modules below them can be imported one by one, and lets TFX fall back to its plug-in for local files.
 
-A process that called `load()` can drive and publish nodes, and cannot execute them. There is no way back in one process.
+A process that called `load()` can drive and publish nodes, and cannot execute them. There is no way back.
 """
 
 from __future__ import annotations

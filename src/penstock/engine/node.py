@@ -62,8 +62,8 @@ class Prepared:
     """What `prepare` decided.
 
     Attributes:
-        state: `run` (execute `invocation`), or what became of the node without: `cached`, `succeeded` (a system node, all
-            done), `skipped` (a condition is false).
+        state: `run` (execute `invocation`), or what became of the node without: `cached`, `succeeded` (a system node,
+            all done), `skipped` (a condition is false).
         execution_id: id in the metadata store; None when skipped.
         invocation: all that an executor needs, when `state` is `run`.
         contexts: contexts the results will be published into.
@@ -79,7 +79,9 @@ class Prepared:
     cache_key_parts: dict[str, Any] = field(default_factory=dict)
 
 
-def prepare(node: GraphNode, handle: StoreHandle, *, import_roots: Sequence[Path] = (), use_cache: bool = True) -> Prepared:
+def prepare(
+    node: GraphNode, handle: StoreHandle, *, import_roots: Sequence[Path] = (), use_cache: bool = True
+) -> Prepared:
     """Resolves inputs, registers the execution, and decides whether the executor must run.
 
     Raises:
@@ -216,7 +218,9 @@ def _dynamic_parameters(node: GraphNode, inputs: Artifacts) -> dict[str, Any]:
         pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
     )
     context = placeholder_utils.ResolutionContext(exec_info=info, executor_spec=node.executor_spec)
-    found: dict[str, Any] = inputs_utils.resolve_dynamic_parameters(node_parameters=node.proto.parameters, context=context)
+    found: dict[str, Any] = inputs_utils.resolve_dynamic_parameters(
+        node_parameters=node.proto.parameters, context=context
+    )
     return found
 
 
@@ -246,7 +250,9 @@ def _run_driver(
 ) -> None:
     class_path = node.driver_spec.class_path
     if not class_path.startswith(_DRIVER_MODULE):
-        raise NodeError(f"the custom driver {class_path} is not supported; TFX's ExampleGen drivers ({_DRIVER_MODULE}*) are")
+        raise NodeError(
+            f"the custom driver {class_path} is not supported; TFX's ExampleGen drivers ({_DRIVER_MODULE}*) are"
+        )
     operator = python_driver_operator.PythonDriverOperator(node.driver_spec, handle)
     try:
         found = operator.run_driver(

@@ -17,8 +17,8 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
     """Returns a digest for each project file that the entry points reach.
 
     Args:
-        entry_points: dotted names (`package.module.function`, `package.module.Class`) or paths of Python files. Names that
-            are not found under the import roots are ignored.
+        entry_points: dotted names (`package.module.function`, `package.module.Class`) or paths of Python files. Names
+            that are not found under the import roots are ignored.
         import_roots: folders the user's modules are imported from, first match wins.
 
     Returns:
@@ -45,20 +45,20 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
 
 
 def entry_points(parameters: Mapping[str, object], class_paths: Iterable[str]) -> list[str]:
-    """Returns what in a node's parameters and executor could name user code; `digests` ignores what does not."""
+    """Returns what in a node's parameters and executor could name user code; `digests` ignores the rest."""
     candidates = list(class_paths)
     for name, value in parameters.items():
         if not isinstance(value, str):
             continue
-        if name == "module_file" and value:
-            candidates.append(value)
-        elif "." in value and all(part.isidentifier() for part in value.split(".")):
+        if (name == "module_file" and value) or (
+            "." in value and all(part.isidentifier() for part in value.split("."))
+        ):
             candidates.append(value)
     return candidates
 
 
 def _module_files(name: str, import_roots: Sequence[Path]) -> list[Path]:
-    """Files that importing a dotted name runs: each package's `__init__`, and the module; the longest prefix that exists."""
+    """Files that importing a dotted name runs: each package's `__init__` and the module, as far as they exist."""
     parts = name.split(".")
     for root in import_roots:
         folder, files = root, []
@@ -101,10 +101,9 @@ def _tree_digest(tree: ast.Module) -> str:
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
-        body = node.body
-        if body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
-            if isinstance(body[0].value.value, str):
-                node.body = body[1:]
+        first = node.body[0] if node.body else None
+        if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            node.body = node.body[1:]
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
 
 

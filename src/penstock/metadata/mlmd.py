@@ -124,16 +124,14 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
     except OSError as error:
         raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
     _use_write_ahead_log(location.mlmd_path)
-    return GuardedMetadataStore(
-        connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path)
-    )
+    return GuardedMetadataStore(connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path))
 
 
 def _use_write_ahead_log(path: Path) -> None:
     """Makes the file if missing, and sets the mode in which readers never block a commit; the mode stays in the file.
 
-    Must come before ml-metadata opens the file: that brings a SQLite of its own, and two SQLite libraries in one process
-    do not see each other's locks. For the same reason a process that has a store open here must not open its
+    Must come before ml-metadata opens the file: that brings a SQLite of its own, and two SQLite libraries in one
+    process do not see each other's locks. For the same reason a process that has a store open here must not open its
     `metadata.db` by other means.
     """
     import sqlite3

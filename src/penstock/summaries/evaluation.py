@@ -4,8 +4,8 @@ Layout:
     model: name of the model the metrics belong to, None where there is one only
     slices: [{"slice": {feature: value}, "metrics": {name: value}, "changes": {name: value - baseline's value}}], the
         overall slice first with an empty "slice"; "changes" is empty where there is no baseline model
-    thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]; "baseline" is that model's value, None for
-        a bound on the value itself; a bound on the change is left out where there is no baseline model
+    thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]; "baseline" is that model's value, None
+        for a bound on the value itself; a bound on the change is left out where there is no baseline model
     blessed: whether all thresholds held; None if the evaluation validated nothing
 """
 
@@ -52,7 +52,7 @@ def _has_validations(uri: str) -> bool:
 
 
 def _scalars(values: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Returns the metrics and the changes against the baseline by label; what is no number (plots, arrays) is left out."""
+    """Returns the metrics and their changes against the baseline by label, without plots and arrays."""
     metrics: dict[str, float | None] = {}
     changes: dict[str, float | None] = {}
     for output, by_sub_key in values.items():
@@ -132,5 +132,7 @@ def _bound(threshold: Any) -> str:
         sign = "≥" if threshold.direction == config_pb2.MetricDirection.HIGHER_IS_BETTER else "≤"
         bounds = [(sign, "absolute", "change "), (sign, "relative", "relative change ")]
     return " and ".join(
-        f"{prefix}{sign} {getattr(threshold, name).value:g}" for sign, name, prefix in bounds if threshold.HasField(name)
+        f"{prefix}{sign} {getattr(threshold, name).value:g}"
+        for sign, name, prefix in bounds
+        if threshold.HasField(name)
     )

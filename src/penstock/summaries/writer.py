@@ -58,7 +58,7 @@ def count_records(folder: Path) -> int | None:
 
 
 def _statistics(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`splits`: for each split `examples` and `features`: name, type, missing, and mean, deviation or distinct values."""
+    """`splits`: for each split `examples` and `features`: name, type, missing, mean, deviation or distinct values."""
     import tensorflow_data_validation as tfdv
 
     splits = {}
@@ -156,8 +156,8 @@ def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
 def _model(artifact: Any, info: data_types.ExecutionInfo) -> View:
     """`bytes`, and `signatures`: inputs and outputs of each, as name and type."""
-    from tensorflow.core.protobuf import saved_model_pb2
     from tensorflow.core.framework import types_pb2
+    from tensorflow.core.protobuf import saved_model_pb2
 
     folder = Path(artifact.uri)
     view: View = {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "signatures": {}}

@@ -48,7 +48,9 @@ def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
     if outcome["ok"]:
         return base64.b64decode(outcome["ir"])
     if "problems" in outcome:
-        raise DeclarationError([Problem(**{**problem, "file": Path(problem["file"])}) for problem in outcome["problems"]])
+        raise DeclarationError(
+            [Problem(**{**problem, "file": Path(problem["file"])}) for problem in outcome["problems"]]
+        )
     from penstock.engine.failures import Failure
 
     failure = Failure.from_json(outcome["failure"])
@@ -71,14 +73,21 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         light_tfx.load()
         from penstock.metadata import mlmd
 
-        with closing(mlmd.open_store(request.location)) as store:
-            with closing(databases.connect(request.location, create=True)) as database:
-                ir = compile_in_worker(workers, request)
-                return _run_compiled(request, ir, workers, store, database, watch)
+        with (
+            closing(mlmd.open_store(request.location)) as store,
+            closing(databases.connect(request.location, create=True)) as database,
+        ):
+            ir = compile_in_worker(workers, request)
+            return _run_compiled(request, ir, workers, store, database, watch)
 
 
 def _run_compiled(
-    request: RunRequest, ir: bytes, workers: Workers, store: Any, database: databases.Database, watch: Callable[..., Any]
+    request: RunRequest,
+    ir: bytes,
+    workers: Workers,
+    store: Any,
+    database: databases.Database,
+    watch: Callable[..., Any],
 ) -> RunResult:
     from tfx.proto.orchestration import pipeline_pb2
 

@@ -98,7 +98,7 @@ class Scheduler:
         self._workers = workers
         self._settings = settings
         self._listener = listener
-        self._states = {node_id: "waiting" for node_id in graph.nodes}
+        self._states = dict.fromkeys(graph.nodes, "waiting")
         self._failures: dict[str, str] = {}
         self._running: dict[str, _Running] = {}
         self._cancel_requests = 0
@@ -207,9 +207,7 @@ class Scheduler:
             if downstream in self._graph.downstream(node_id) and self._states[downstream] == "waiting":
                 self._set(downstream, "upstream_failed", error=f"needs {node_id}, which failed")
 
-    def _store_summaries(
-        self, outputs: engine.Artifacts, summaries: Mapping[str, Sequence[Any]]
-    ) -> dict[str, Any]:
+    def _store_summaries(self, outputs: engine.Artifacts, summaries: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
         facts: dict[str, Any] = {}
         for name, artifacts in outputs.items():
             for artifact, summary in zip(artifacts, summaries.get(name, ()), strict=False):
@@ -259,11 +257,13 @@ class Scheduler:
         return RunResult(state, dict(self._states), dict(self._failures))
 
     def _give_up(self, error: BaseException) -> None:
-        """Records what can still be recorded when the scheduler itself fails; the error that led here is raised anyway."""
+        """Records what can still be recorded when the scheduler itself fails; the caller raises the cause."""
         try:
             for node_id, running in self._running.items():
                 assert running.prepared.execution_id is not None
-                engine.publish_failure(self._handle, running.prepared.execution_id, running.prepared.contexts, str(error))
+                engine.publish_failure(
+                    self._handle, running.prepared.execution_id, running.prepared.contexts, str(error)
+                )
                 recording.set_node(self._database, self._graph.run_id, node_id, state="failed", error=str(error))
             recording.set_run_state(self._database, self._graph.run_id, "failed", error=str(error))
         except PenstockError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import logging
 import os
@@ -45,10 +46,8 @@ def run(message: dict[str, Any], outcome_descriptor: int) -> int:
         outcome = {"ok": False, "failure": failures.describe(error, user_folders).to_json()}
     os.pwrite(outcome_descriptor, json.dumps(outcome).encode(), 0)
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError):  # the log's disk is full; the outcome is safe
             stream.flush()
-        except OSError:
-            pass  # the log's disk is full; the outcome is safe
     return 0 if outcome["ok"] else 1
 
 
@@ -97,8 +96,8 @@ def _redirect(log: str | None) -> None:
         target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(target, 1)
     os.dup2(target, 2)
-    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
-    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
 
 
 def _configure_logging() -> None:

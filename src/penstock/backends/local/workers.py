@@ -154,7 +154,9 @@ class Workers:
         if self._log.is_file():
             lines = self._log.read_text(errors="replace").splitlines()[-15:]
             tail = "\n" + "\n".join(f"  {line}" for line in lines)
-        return WorkerError(f"the process that starts workers ended unexpectedly; its log, {self._log}, ends with:{tail}")
+        return WorkerError(
+            f"the process that starts workers ended unexpectedly; its log, {self._log}, ends with:{tail}"
+        )
 
 
 def runtime_folder() -> Path:
@@ -243,6 +245,8 @@ def _exclusive(path: Path) -> Iterator[None]:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise WorkerError(f"{path}: held by another process for 30 s; end that process and try again") from None
+                    raise WorkerError(
+                        f"{path}: held by another process for 30 s; end that process and try again"
+                    ) from None
                 time.sleep(0.02)
         yield

@@ -1,12 +1,14 @@
 """The zygote: loads TensorFlow, Beam and TFX once, then forks a clean child for each job.
 
 Runs as `python -m penstock.backends.local.zygote DESCRIPTOR IDLE_SECONDS`, where DESCRIPTOR is an inherited, listening
-Unix socket. It serves any number of schedulers of the same user, ends the jobs of a scheduler that goes away, and ends itself when nobody has been
-connected for a while. It never runs user code and stays single-threaded, so that forking is safe.
+Unix socket. It serves any number of schedulers of the same user, ends the jobs of a scheduler that goes away, and ends
+itself when nobody has been connected for a while. It never runs user code and stays single-threaded, so that forking is
+safe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -175,10 +177,8 @@ def _signal_group(pid: int, number: int) -> None:
         os.killpg(pid, number)
     except ProcessLookupError:
         # Not yet its own group, or already gone.
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 def main() -> None:
