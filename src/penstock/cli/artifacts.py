@@ -13,6 +13,8 @@ from penstock.metadata.artifacts import Artifact
 from penstock.metadata.executions import ARTIFACT_STATES, Execution, Use
 from penstock.metadata.lineage import Lineage
 from penstock.metadata.lineage import lineage as follow
+from penstock.metadata.metrics import EVALUATION
+from penstock.metadata.runs import Summary, find_summary
 
 
 @click.group()
@@ -80,9 +82,10 @@ def list_(
 @json_option
 @store_option
 def show(id_: int, as_json: bool, store: str | None) -> None:
-    """Show an artifact: its properties, what made it and what used it."""
+    """Show an artifact: its properties, what is in it, what made it and what used it."""
     with open_for_reading(store) as database:
         details = records.get_artifact(database, id_)
+        summary = find_summary(database, id_)
     artifact = details.artifact
     if as_json:
         output.print_json(
@@ -90,6 +93,7 @@ def show(id_: int, as_json: bool, store: str | None) -> None:
                 **artifact_document(artifact),
                 "properties": details.properties,
                 "custom_properties": details.custom_properties,
+                "summary": None if summary is None else {"kind": summary.kind, "content": summary.content},
                 "consumers": [_use_document(use) for use in details.consumers],
             }
         )
@@ -109,6 +113,8 @@ def show(id_: int, as_json: bool, store: str | None) -> None:
     if properties:
         output.print_heading("Properties")
         output.print_facts((name, str(value)) for name, value in properties.items())
+    if summary is not None:
+        _print_summary(summary)
     if details.consumers:
         output.print_heading("Used by")
         output.print_table(
@@ -197,6 +203,17 @@ def _in_words(execution: Execution) -> str:
     if execution.run:
         parts.append(f"in run {execution.run}")
     return " ".join([*parts, f"(execution {execution.execution_id}, {execution.state})"])
+
+
+def _print_summary(summary: Summary) -> None:
+    """Writes the view as YAML, which people and programs read; an evaluation's is the business of `penstock metrics`."""
+    if summary.kind == EVALUATION:
+        return
+    import yaml
+
+    output.print_heading(summary.kind.replace("_", " ").capitalize())
+    dumped = yaml.safe_dump(summary.content, sort_keys=False, default_flow_style=None, allow_unicode=True, width=10**6)
+    click.echo(dumped, nl=False)
 
 
 def _print_tree(graph: Lineage, direction: str) -> None:
