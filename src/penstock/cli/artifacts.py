@@ -206,7 +206,7 @@ def _in_words(execution: Execution) -> str:
 
 
 def _print_summary(summary: Summary) -> None:
-    """Writes the view as YAML, which people and programs read; an evaluation's is the business of `penstock metrics`."""
+    """Writes the view as YAML, which people and programs read; for an evaluation there is `penstock metrics`."""
     if summary.kind == EVALUATION:
         return
     import yaml
