@@ -206,7 +206,7 @@ def test_a_run_is_shown_with_its_nodes_and_the_models_fate(store: str) -> None:
 def test_a_failed_run_names_gate_error_and_next_step(store: str) -> None:
     result = penstock("runs", "show", "latest", "--store", store)
     assert "failed: auc on trip_start_hour=9 is 0.7500, baseline 0.9000; bound >= 0.8" in result.out
-    assert "disk full: /pushed" in result.out
+    assert "push failed\ndisk full:\n/pushed" in result.out
     assert "penstock runs logs r2 push" in result.err
     document = penstock("runs", "show", "latest", "--json", "--store", store).json
     assert (document["run_id"], document["blessed"], document["pushed_to"]) == ("r2", False, None)
