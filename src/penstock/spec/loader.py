@@ -15,6 +15,7 @@ from penstock.spec import catalog as catalog_module
 from penstock.spec import parameters as parameters_module
 from penstock.spec import paths, yaml_source
 from penstock.spec.arguments import ArgumentChecker
+from penstock.spec.messages import resolve_path
 from penstock.spec.model import (
     ENVIRONMENT_NAME_PATTERN,
     NAME_PATTERN,
@@ -28,7 +29,7 @@ from penstock.spec.model import (
 from penstock.spec.nodes import NodeChecker
 from penstock.spec.own_components import ComponentReader
 from penstock.spec.problems import Problems, describe
-from penstock.spec.substitution import Scope, Substitution
+from penstock.spec.substitution import UNKNOWN, Scope, Substitution
 from penstock.spec.usercode import UserCode
 from penstock.spec.validation import validate
 
@@ -167,16 +168,19 @@ def _environment(
         if not re.fullmatch(ENVIRONMENT_NAME_PATTERN, name):
             message = "An environment's name begins with a letter and has letters, digits, '_' and '-'."
             problems.at_key(path, message, found=repr(name))
+        # Only the chosen one's references are followed: the variables of another need not be set.
         replaced = substitution.replace(value, path) if name == wanted else value
-        spec = validate(EnvironmentSpec, replaced, path, problems, "An environment")
+        spec = validate(EnvironmentSpec, replaced, path, problems, "An environment", references=name != wanted)
         if name == wanted and spec is not None:
-            chosen = _named(name, spec, folder)
+            chosen = _named(name, spec, folder, problems)
     return chosen if wanted in declared else Environment(name="local")
 
 
-def _named(name: str, spec: EnvironmentSpec, folder: Path) -> Environment:
+def _named(name: str, spec: EnvironmentSpec, folder: Path, problems: Problems) -> Environment | None:
     fields = {key: getattr(spec, key) for key in spec.model_fields_set}
     for key in ("pipeline_root", "metadata"):
         if fields.get(key) is not None:
-            fields[key] = paths.resolve(fields[key], folder)
+            fields[key] = resolve_path(fields[key], ("environments", name, key), folder, problems)
+    if any(value is UNKNOWN for value in fields.values()):
+        return None
     return Environment(name=name, **fields)

@@ -28,7 +28,9 @@ _WANTED = {
 }
 
 
-def validate(model: type[Model], value: Any, path: ValuePath, problems: Problems, what: str) -> Model | None:
+def validate(
+    model: type[Model], value: Any, path: ValuePath, problems: Problems, what: str, *, references: bool = False
+) -> Model | None:
     """Returns the value at `path` as a model; None if it does not fit, with a problem for each reason.
 
     Args:
@@ -37,14 +39,15 @@ def validate(model: type[Model], value: Any, path: ValuePath, problems: Problems
         path: where the value stands.
         problems: takes what is wrong.
         what: how the value is called in a message, like "a parameter".
+        references: whether the value may still hold references, which fit everywhere.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         for item in error.errors(include_url=False):
             found = item["input"]
-            # A reference in an environment that is not the chosen one stays as it is.
-            if found is not UNKNOWN and not (isinstance(found, str) and "${" in found):
+            is_reference = references and isinstance(found, str) and "${" in found
+            if found is not UNKNOWN and not is_reference:
                 _report(model, item, path, problems, what)
         return None
 

@@ -306,6 +306,11 @@ MISTAKES = {
         "An environment has no key 'pipelin_root'.",
         "pipeline_root",
     ),
+    "environment's folder in no package": (
+        GOOD_NODES + "environments: {local: {pipeline_root: ‸'package://yaml/nothing'}}\n",
+        "pipeline_root wants a path, but the installed package 'yaml' holds nothing at 'nothing'.",
+        None,
+    ),
     "no nodes": ("nodes: ‸{}\n", "nodes wants at least one entry.", None),
 }
 
@@ -420,6 +425,7 @@ def test_variables_of_other_environments_need_not_be_set(check: Check) -> None:
     ("text", "message"),
     [
         ("penstock: 2\nname: a\n" + GOOD_NODES, "penstock is the version of the language; this Penstock reads version"),
+        ("penstock: ${env.X}\nname: a\n" + GOOD_NODES, "penstock wants a whole number."),
         ("penstock: 1\nname: A b\n" + GOOD_NODES, "name wants at most 63 lower-case letters, digits and '-'"),
         ("penstock: 1\n" + GOOD_NODES, "A declaration needs the key 'name'."),
         ("penstock: 1\nname: a\n", "A declaration needs the key 'nodes'."),
