@@ -140,8 +140,12 @@ def _anomalies(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
 
 def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`features` after the transform, and `assets`: name and number of lines of each vocabulary."""
+    """`features` after the transform; `assets`: name and number of lines of each vocabulary; `buckets`: name and inner
+    boundaries of each.
+    """
     import tensorflow_transform as tft
+
+    from penstock.summaries import buckets
 
     output = tft.TFTransformOutput(artifact.uri)
     assets = Path(output.transform_savedmodel_dir) / "assets"
@@ -151,6 +155,10 @@ def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
             {"name": name, "type": spec.dtype.name} for name, spec in sorted(output.transformed_feature_spec().items())
         ],
         "assets": [{"name": path.name, "lines": path.read_bytes().count(b"\n")} for path in files],
+        "buckets": [
+            {"name": name, "boundaries": found}
+            for name, found in buckets.boundaries(Path(output.transform_savedmodel_dir) / "saved_model.pb").items()
+        ],
     }
 
 
