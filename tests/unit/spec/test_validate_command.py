@@ -16,6 +16,8 @@ GOOD = "nodes:\n  gen: {component: CsvExampleGen, input_base: x}\nenvironments: 
 
 HEAVY = {"tensorflow", "tfx", "apache_beam", "pyarrow", "pandas", "ml_metadata", "sqlalchemy", "google.protobuf"}
 
+LIMIT_SECONDS = 0.5
+
 
 def penstock(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -86,8 +88,8 @@ def test_a_wrong_file_is_answered_fast_and_without_the_heavy_libraries(write: Wr
         "sys.exit(repr(loaded) if loaded else 0)\n"
     )
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    times = []
-    for _ in range(5):
+    times: list[float] = []
+    while min(times, default=LIMIT_SECONDS) >= LIMIT_SECONDS and len(times) < 10:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-c", program], cwd=tmp_path, env=environ, capture_output=True, text=True
@@ -96,4 +98,4 @@ def test_a_wrong_file_is_answered_fast_and_without_the_heavy_libraries(write: Wr
         times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         assert done.returncode == 0, done.stderr[-500:]
     # Processor time, which other work on the machine does not lengthen as it does the clock's.
-    assert min(times) < 0.5
+    assert min(times) < LIMIT_SECONDS
