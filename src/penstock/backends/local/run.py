@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -28,23 +29,31 @@ def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
         DeclarationError: the source is wrong.
         PenstockError: the compilation failed otherwise; the message shows the user's frames.
     """
-    workers.start(
-        "compile",
-        "compile",
-        {
-            "source": request.source,
-            "parameters": dict(request.parameters),
-            "environment": request.environment,
-            "pipeline_root": str(request.location.folder / "pipelines"),
-        },
-        cwd=Path.cwd(),
-        env={**os.environ, **request.environment_variables},
-        sys_path=request.import_roots,
-    )
-    ended = workers.wait("compile")
-    outcome = ended.outcome
-    if outcome is None:
-        raise PenstockError(f"{request.source}: could not be compiled: {ended.cause_of_death}")
+    from penstock.backends.local import deaths
+
+    with tempfile.TemporaryDirectory(prefix="penstock-compile-") as folder:
+        log = Path(folder, "log.txt")
+        workers.start(
+            "compile",
+            "compile",
+            {
+                "source": request.source,
+                "parameters": dict(request.parameters),
+                "environment": request.environment,
+                "pipeline_root": str(request.location.folder / "pipelines"),
+            },
+            log=log,
+            cwd=Path.cwd(),
+            env={**os.environ, **request.environment_variables},
+            sys_path=request.import_roots,
+        )
+        ended = workers.wait("compile")
+        outcome = ended.outcome
+        if outcome is None:
+            cause = deaths.cause_of_death(ended, log, request.import_roots)
+            raise PenstockError(
+                f"{request.source}: could not be compiled; the code it imports ended the process\n{cause}"
+            )
     if outcome["ok"]:
         return base64.b64decode(outcome["ir"])
     if "problems" in outcome:
@@ -54,7 +63,7 @@ def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
     from penstock.engine.failures import Failure
 
     failure = Failure.from_json(outcome["failure"])
-    error = PenstockError(f"{request.source}: could not be compiled\n{failure}")
+    error = PenstockError(f"{request.source}: could not be compiled\n{failure}" if failure.kind else failure.message)
     error.exit_status = 2
     raise error
 
@@ -67,18 +76,19 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         watch: called with the graph and the run id once both are known; returns the run's `RunListener`.
         say: prints a line for people.
     """
-    with Workers() as workers:
+    light_tfx.load()
+    from penstock.metadata import mlmd
+
+    # A store that cannot be used is told before workers start, which takes long.
+    with (
+        closing(databases.connect(request.location, create=True)) as database,
+        closing(mlmd.open_store(request.location)) as store,
+        Workers() as workers,
+    ):
         if not workers.wait_ready(0.05):
             say("Starting workers: loading TensorFlow, Beam and TFX …")
-        light_tfx.load()
-        from penstock.metadata import mlmd
-
-        with (
-            closing(mlmd.open_store(request.location)) as store,
-            closing(databases.connect(request.location, create=True)) as database,
-        ):
-            ir = compile_in_worker(workers, request)
-            return _run_compiled(request, ir, workers, store, database, watch)
+        ir = compile_in_worker(workers, request)
+        return _run_compiled(request, ir, workers, store, database, watch)
 
 
 def _run_compiled(
@@ -91,12 +101,13 @@ def _run_compiled(
 ) -> RunResult:
     from tfx.proto.orchestration import pipeline_pb2
 
-    from penstock.backends.local import scheduler
+    from penstock.backends.local import requirements, scheduler
     from penstock.engine import graph, node
 
     pipeline = pipeline_pb2.Pipeline.FromString(ir)
     run_id = request.run_id or recording.new_run_id()
     built = graph.build(pipeline, run_id=run_id)
+    requirements.check(built)
     recording.create_run(
         database,
         run_id,

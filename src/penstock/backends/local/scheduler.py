@@ -6,6 +6,7 @@ It loads neither TensorFlow nor user code. All state changes of a run pass throu
 from __future__ import annotations
 
 import base64
+import contextlib
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ from typing import Any
 from google.protobuf import any_pb2
 from tfx.proto.orchestration import execution_result_pb2
 
+from penstock.backends.local import deaths
 from penstock.backends.local.workers import Ended, Workers
 from penstock.engine import node as engine
 from penstock.engine.failures import Failure
@@ -146,11 +148,15 @@ class Scheduler:
         self._set(node.id, "running", attempt=1, log=str(log.relative_to(self._location.folder)))
         try:
             prepared = engine.prepare(
-                node, self._handle, import_roots=self._settings.import_roots, use_cache=self._settings.use_cache
+                node,
+                self._handle,
+                import_roots=self._settings.import_roots,
+                use_cache=self._settings.use_cache,
+                skipped=[upstream for upstream in node.upstream if self._states[upstream] == "skipped"],
             )
         except StoreError:
             raise
-        except PenstockError as error:
+        except (PenstockError, OSError) as error:
             self._fail(node.id, str(error))
             return
         if prepared.state != "run":
@@ -162,8 +168,15 @@ class Scheduler:
             )
             return
         assert prepared.invocation is not None
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.touch()
+        assert prepared.execution_id is not None
+        try:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.touch()
+        except OSError as error:
+            cause = f"its log cannot be written: {error}"
+            engine.publish_failure(self._handle, prepared.execution_id, prepared.contexts, cause)
+            self._fail(node.id, cause)
+            return
         packed = any_pb2.Any()
         packed.Pack(node.executor_spec)
         self._running[node.id] = _Running(node, prepared, log)
@@ -182,7 +195,7 @@ class Scheduler:
         )
 
     def _finish(self, ended: Ended) -> None:
-        running = self._running.pop(ended.job, None)
+        running = self._running.get(ended.job)
         if running is None:
             return
         node_id, prepared, outcome = running.node.id, running.prepared, ended.outcome
@@ -196,9 +209,14 @@ class Scheduler:
             engine.publish_cancelled(self._handle, prepared.execution_id)
             self._set(node_id, "cancelled")
         else:
-            cause = ended.cause_of_death if outcome is None else str(Failure.from_json(outcome["failure"]))
+            cause = (
+                deaths.cause_of_death(ended, running.log, self._settings.import_roots)
+                if outcome is None
+                else str(Failure.from_json(outcome["failure"]))
+            )
             engine.publish_failure(self._handle, prepared.execution_id, prepared.contexts, cause)
             self._fail(node_id, cause, running.log)
+        del self._running[node_id]
 
     def _fail(self, node_id: str, cause: str, log: Path | None = None) -> None:
         self._failures[node_id] = cause
@@ -258,17 +276,21 @@ class Scheduler:
 
     def _give_up(self, error: BaseException) -> None:
         """Records what can still be recorded when the scheduler itself fails; the caller raises the cause."""
-        try:
-            for node_id, running in self._running.items():
-                assert running.prepared.execution_id is not None
-                engine.publish_failure(
-                    self._handle, running.prepared.execution_id, running.prepared.contexts, str(error)
-                )
-                recording.set_node(self._database, self._graph.run_id, node_id, state="failed", error=str(error))
-            recording.set_run_state(self._database, self._graph.run_id, "failed", error=str(error))
-        except PenstockError:
-            # The store is what failed: readers will see the run as interrupted.
-            pass
+        cause = str(error) or type(error).__name__
+        # Where the store is what failed, readers will see the run as interrupted.
+        with contextlib.suppress(Exception):
+            for node_id, state in self._states.items():
+                if state == "running":
+                    recording.set_node(self._database, self._graph.run_id, node_id, state="failed", error=cause)
+            recording.set_run_state(self._database, self._graph.run_id, "failed", error=cause)
+        # Two databases: the one may be in order while the other is not. What is locked has been waited for already.
+        if not isinstance(error, StoreError):
+            with contextlib.suppress(Exception):
+                for running in self._running.values():
+                    assert running.prepared.execution_id is not None
+                    engine.publish_failure(
+                        self._handle, running.prepared.execution_id, running.prepared.contexts, cause
+                    )
 
     def _first_failure(self) -> str | None:
         for node_id, cause in self._failures.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import faulthandler
 import json
 import logging
 import os
@@ -14,6 +15,7 @@ from typing import Any
 
 from google.protobuf import any_pb2
 
+from penstock.backends.local import deaths
 from penstock.engine import failures
 from penstock.errors import DeclarationError
 
@@ -27,24 +29,28 @@ def run(message: dict[str, Any], outcome_descriptor: int) -> int:
         The exit status: 0 when the outcome says `ok`, else 1.
     """
     os.setsid()
-    _redirect(message.get("log"))
-    os.environ.clear()
-    os.environ.update(message["env"])
-    os.chdir(message["cwd"])
-    sys.argv = ["penstock-worker"]
-    sys.path[:0] = message["sys_path"]
-    _configure_logging()
     request = message["request"]
+    log = message.get("log")
     user_folders = [Path(folder) for folder in message["sys_path"]]
     try:
+        _redirect(log)
+        os.environ.clear()
+        os.environ.update(message["env"])
+        os.chdir(message["cwd"])
+        sys.argv = ["penstock-worker"]
+        sys.path[:0] = message["sys_path"]
+        _configure_logging()
         outcome = _JOBS[message["kind"]](request)
     except DeclarationError as error:
         outcome = {"ok": False, "problems": [_problem_json(problem) for problem in error.problems]}
     except BaseException as error:
-        logging.getLogger(__name__).error("the job failed", exc_info=True)
+        logging.getLogger(__name__).error(failures.TRACEBACK_HEADING, exc_info=True)
         user_folders += [Path(path).parent for path in request.get("user_files", ())]
         outcome = {"ok": False, "failure": failures.describe(error, user_folders).to_json()}
     os.pwrite(outcome_descriptor, json.dumps(outcome).encode(), 0)
+    if log is not None:
+        faulthandler.disable()
+        deaths.crash_file(log).unlink(missing_ok=True)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):  # the log's disk is full; the outcome is safe
             stream.flush()
@@ -94,6 +100,8 @@ def _redirect(log: str | None) -> None:
     target = null
     if log is not None:
         target = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        crash = os.open(deaths.crash_file(log), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        faulthandler.enable(crash)
     os.dup2(target, 1)
     os.dup2(target, 2)
     sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)

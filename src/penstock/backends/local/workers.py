@@ -25,6 +25,8 @@ from penstock.errors import WorkerError
 WARM_MINUTES_VARIABLE = "PENSTOCK_WARM_MINUTES"
 RUNTIME_VARIABLE = "PENSTOCK_RUNTIME_DIR"
 _DEFAULT_WARM_MINUTES = 5.0
+# What Linux allows in a Unix socket's address.
+_MOST_SOCKET_BYTES = 107
 
 
 @dataclass(frozen=True)
@@ -56,9 +58,9 @@ class Workers:
     """A connection to the zygote of this environment. Use as a context manager; leaving it ends the jobs."""
 
     def __init__(self) -> None:
-        folder = runtime_folder()
-        self._log = folder / f"{_environment_key()}.log"
-        self._connection = _connect(folder, self._log)
+        name = runtime_folder() / f"{_environment_name()}-{_environment_state()}"
+        self._log = name.with_suffix(".log")
+        self._connection = _connect(name.with_suffix(".sock"), self._log)
         self._reader = protocol.Reader(self._connection)
         self._waiting: list[protocol.Message] = []
         self.is_ready = False
@@ -177,23 +179,29 @@ def runtime_folder() -> Path:
     return folder
 
 
-def _environment_key() -> str:
+def _environment_name() -> str:
+    """Names the Python environment; one zygote is enough for each."""
+    return hashlib.sha256(f"{sys.executable} {os.environ.get('LD_LIBRARY_PATH', '')}".encode()).hexdigest()[:8]
+
+
+def _environment_state() -> str:
     """Changes when the interpreter, the installed packages or Penstock's own code do."""
-    digest = hashlib.sha256(f"{sys.executable} {sys.version} {os.environ.get('LD_LIBRARY_PATH', '')}".encode())
+    digest = hashlib.sha256(sys.version.encode())
     for folder in sorted({entry for entry in sys.path if entry.endswith("site-packages")}):
         if os.path.isdir(folder):
             digest.update(f"{folder} {os.stat(folder).st_mtime_ns}".encode())
-    root = Path(penstock.__file__).parent
-    for path in sorted(root.rglob("*.py")):
+    for path in sorted(Path(penstock.__file__).parent.rglob("*.py")):
         digest.update(f"{path} {path.stat().st_mtime_ns}".encode())
-    return digest.hexdigest()[:16]
+    return digest.hexdigest()[:8]
 
 
-def _connect(folder: Path, log: Path) -> socket.socket:
-    path = folder / f"{_environment_key()}.sock"
+def _connect(path: Path, log: Path) -> socket.socket:
+    if len(os.fsencode(path)) > _MOST_SOCKET_BYTES:
+        raise WorkerError(f"{path}: too long for a socket's path; set {RUNTIME_VARIABLE} to a shorter folder")
     with _exclusive(path.with_suffix(".lock")):
         connection = _try_connect(path)
         if connection is None:
+            _stop_outdated(path)
             _start(path, log)
             connection = _try_connect(path)
     if connection is None:
@@ -209,6 +217,20 @@ def _try_connect(path: Path) -> socket.socket | None:
         connection.close()
         return None
     return connection
+
+
+def _stop_outdated(path: Path) -> None:
+    """Lets zygotes of this environment's earlier states end: nobody will come to them any more."""
+    environment, _, _ = path.name.partition("-")
+    for other in path.parent.glob(f"{environment}-*.sock"):
+        if other == path:
+            continue
+        connection = _try_connect(other)
+        if connection is None:
+            other.unlink(missing_ok=True)
+            continue
+        with connection:
+            protocol.send(connection, {"do": "stop"})
 
 
 def _start(path: Path, log: Path) -> None:
