@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from google.protobuf import struct_pb2
 from tfx.orchestration.portable import runtime_parameter_utils
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
-from penstock.errors import PenstockError
+from penstock.errors import PenstockError, UsageError
 
 RUN_ID_PARAMETER = "pipeline-run-id"
 PIPELINE_ROOT_PARAMETER = "pipeline-root"
@@ -35,6 +35,7 @@ class GraphNode:
         driver_spec: the custom driver's executable spec, or None.
         settings: Penstock's options of the node that the IR has no field for.
         upstream: ids of the nodes that must have ended first.
+        enclosing: id of the node that begins the sub-pipeline it is in, or None.
     """
 
     id: str
@@ -45,6 +46,7 @@ class GraphNode:
     driver_spec: Any = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     upstream: tuple[str, ...] = ()
+    enclosing: str | None = None
 
     @property
     def component(self) -> str:
@@ -89,26 +91,55 @@ def build(pipeline: pipeline_pb2.Pipeline, *, run_id: str, pipeline_root: str | 
     nodes: dict[str, GraphNode] = {}
     for node in _walk(filled):
         if node.id in nodes:
-            raise PenstockError(f"two nodes have the id {node.id!r}; give one of them another id")
+            raise UsageError(
+                f"two nodes have the id {node.id!r}, in pipeline {nodes[node.id].pipeline_info.id!r} and in"
+                f" {node.pipeline_info.id!r}; give one of them another with .with_id('…')"
+            )
         nodes[node.id] = node
-    # A sub-pipeline counts as ended when its end node has.
-    aliases = {name.removesuffix("_end"): name for name in nodes if name.endswith("_end")}
-    resolved = {
-        node.id: _with_upstream(node, [u if u in nodes else aliases.get(u, u) for u in node.upstream], nodes)
-        for node in nodes.values()
-    }
-    return Graph(filled.pipeline_info.id, run_id, _sorted(resolved))
+    return Graph(filled.pipeline_info.id, run_id, _sorted(_without_strangers(nodes)))
 
 
-def _walk(pipeline: pipeline_pb2.Pipeline) -> Iterator[GraphNode]:
+def _walk(
+    pipeline: pipeline_pb2.Pipeline, outer: Mapping[str, str] | None = None, outer_begin: str | None = None
+) -> Iterator[GraphNode]:
+    """Yields a pipeline's nodes, those of its sub-pipelines among them.
+
+    A sub-pipeline has a node that begins it, which all its other nodes wait for, and one that ends it, which waits for
+    all of them and stands for the sub-pipeline where others wait for it.
+
+    Args:
+        pipeline: a pipeline or sub-pipeline.
+        outer: of the pipeline around a sub-pipeline, the nodes that end its sub-pipelines, by the sub-pipeline's id.
+        outer_begin: the node that begins the pipeline around a sub-pipeline.
+    """
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     pipeline.deployment_config.Unpack(deployment)
+    ends = {
+        entry.sub_pipeline.pipeline_info.id: entry.sub_pipeline.nodes[-1].pipeline_node.node_info.id
+        for entry in pipeline.nodes
+        if entry.HasField("sub_pipeline")
+    }
+    is_inner = outer is not None
+    ids = [
+        ends[entry.sub_pipeline.pipeline_info.id]
+        if entry.HasField("sub_pipeline")
+        else entry.pipeline_node.node_info.id
+        for entry in pipeline.nodes
+    ]
+    begin = ids[0] if is_inner else None
     for entry in pipeline.nodes:
         if entry.HasField("sub_pipeline"):
-            yield from _walk(entry.sub_pipeline)
+            yield from _walk(entry.sub_pipeline, ends, begin)
             continue
         node = entry.pipeline_node
         node_id = node.node_info.id
+        enclosing = outer_begin if node_id == begin else begin
+        stand_ins = outer if outer is not None and node_id == begin else ends
+        upstream = [stand_ins.get(name, name) for name in node.upstream_nodes]
+        if enclosing:
+            upstream.append(enclosing)
+        if is_inner and node_id == ids[-1]:
+            upstream += ids[:-1]
         yield GraphNode(
             id=node_id,
             proto=node,
@@ -117,7 +148,8 @@ def _walk(pipeline: pipeline_pb2.Pipeline) -> Iterator[GraphNode]:
             executor_spec=_unpack(deployment.executor_specs.get(node_id)),
             driver_spec=_unpack(deployment.custom_driver_specs.get(node_id)),
             settings=_settings(deployment.node_level_platform_configs.get(node_id)),
-            upstream=tuple(node.upstream_nodes),
+            upstream=tuple(upstream),
+            enclosing=enclosing,
         )
 
 
@@ -143,10 +175,12 @@ def _settings(packed: Any) -> Mapping[str, Any]:
     return result
 
 
-def _with_upstream(node: GraphNode, upstream: list[str], nodes: Mapping[str, GraphNode]) -> GraphNode:
-    # Ids that are in no graph belong to a pipeline outside this IR; their outputs come from the store.
-    known = tuple(dict.fromkeys(name for name in upstream if name in nodes and name != node.id))
-    return GraphNode(**{**node.__dict__, "upstream": known})
+def _without_strangers(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
+    """Drops upstream ids that belong to a pipeline outside this IR: their outputs come from the store."""
+    return {
+        node.id: replace(node, upstream=tuple(dict.fromkeys(name for name in node.upstream if name in nodes)))
+        for node in nodes.values()
+    }
 
 
 def _sorted(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:

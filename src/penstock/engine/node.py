@@ -5,7 +5,7 @@ What lies between, running the executor, is `engine/execution.py`, in another pr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from penstock.errors import PenstockError
 
 _IMPORTER = "tfx.dsl.components.common.importer.Importer"
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
+_BLESSINGS = ("ModelBlessing", "InfraBlessing")
 # A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
 _DRIVER_MODULE = "tfx.components.example_gen.driver."
 
@@ -80,18 +81,33 @@ class Prepared:
 
 
 def prepare(
-    node: GraphNode, handle: StoreHandle, *, import_roots: Sequence[Path] = (), use_cache: bool = True
+    node: GraphNode,
+    handle: StoreHandle,
+    *,
+    import_roots: Sequence[Path] = (),
+    use_cache: bool = True,
+    skipped: Collection[str] = (),
 ) -> Prepared:
     """Resolves inputs, registers the execution, and decides whether the executor must run.
+
+    Args:
+        node: the node; its upstream nodes have ended.
+        handle: the metadata store.
+        import_roots: folders the user's code is imported from.
+        use_cache: whether earlier results may be reused.
+        skipped: ids of its upstream nodes that were skipped. A node is skipped too where these leave a required input
+            empty, where one of them is to bless its model, or where they hold the sub-pipeline it is in.
 
     Raises:
         NodeError: if inputs or parameters do not resolve; the execution is then published as failed.
     """
+    if node.enclosing in skipped or _gates(node).intersection(skipped):
+        return Prepared("skipped")
     node_type = node.proto.node_info.type.name
-    if node_type == _IMPORTER:
-        return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
     if node_type == _RESOLVER:
         return _handle_system_node(resolver_node_handler.ResolverNodeHandler(), node, handle)
+    if node_type == _IMPORTER and not node.proto.inputs.conditionals:
+        return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
 
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
     parameters = data_types_utils.build_parsed_value_dict(
@@ -101,26 +117,44 @@ def prepare(
         resolved = inputs_utils.resolve_input_artifacts(pipeline_node=node.proto, metadata_handle=handle)
         if isinstance(resolved, inputs_utils.Skip):
             return Prepared("skipped", contexts=contexts)
+        if node_type == _IMPORTER:  # its condition holds
+            return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
         if len(resolved) > 1:
-            raise NodeError("its inputs resolve to several alternatives; a node takes one set of inputs")
+            raise NodeError(
+                f"ForEach gives it {len(resolved)} sets of inputs; a node runs once, on one set. Hand it all of them as"
+                " one input, without ForEach"
+            )
         inputs: Artifacts = {name: list(artifacts) for name, artifacts in resolved[0].items()}
         parameters.update(_dynamic_parameters(node, inputs))
     except (resolution_errors.InputResolutionError, NodeError) as error:
+        if skipped and isinstance(error, resolution_errors.InsufficientInputError):
+            return Prepared("skipped", contexts=contexts)
         execution = _register(node, handle, contexts, {}, parameters)
         publish_failure(handle, execution.id, contexts, str(error))
         raise NodeError(_resolution_message(error)) from error
 
     execution = _register(node, handle, contexts, inputs, parameters)
-    if node.executor_spec is None:  # begin or end of a sub-pipeline: hands its inputs through
+    if node.executor_spec is None:  # begin or end of a sub-pipeline
+        handed_through = {name: inputs[name] for name in node.proto.outputs.outputs if name in inputs}
         execution_publish_utils.publish_internal_execution(
-            metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=inputs
+            metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=handed_through
         )
-        return Prepared("succeeded", execution.id, contexts=contexts, outputs=inputs)
+        return Prepared("succeeded", execution.id, contexts=contexts, outputs=handed_through)
     try:
         return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, use_cache)
     except Exception as error:
         publish_failure(handle, execution.id, contexts, str(error))
         raise
+
+
+def _gates(node: GraphNode) -> set[str]:
+    """Ids of the nodes whose blessing it waits for. TFX's Pusher takes a missing one for consent."""
+    return {
+        channel.producer_node_query.id
+        for spec in node.proto.inputs.inputs.values()
+        for channel in spec.channels
+        if channel.artifact_query.type.name in _BLESSINGS
+    }
 
 
 def _prepare_execution(
