@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -59,18 +60,35 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Runs the command line and exits with its status.
-
-    0 good, 1 failed, 2 wrong call or declaration, 130 interrupted.
-    """
+    """Runs the command line and exits with its status: 0 good, 1 failed, 2 wrong call, 130 interrupted."""
     try:
-        status = cli.main(standalone_mode=False)
+        try:
+            status = cli.main(standalone_mode=False)
+        finally:
+            # Here, where a full disk behind standard output can still be told.
+            sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
+        print("Interrupted.", file=sys.stderr)
         status = 130
     except PenstockError as error:
         print(error, file=sys.stderr)
         status = error.exit_status
+    except BrokenPipeError:
+        # Whoever read the output has seen enough.
+        _discard_output()
+        status = 1
+    except Exception as error:
+        from penstock.cli import trouble
+
+        print(trouble.explain(error), file=sys.stderr)
+        _discard_output()
+        status = 1
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _discard_output() -> None:
+    """Lets Python end without writing what is left for standard output, which may be what could not be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -17,6 +17,7 @@ import click
 
 from penstock.cli import output
 from penstock.cli.output import facts_in_words
+from penstock.engine.failures import TRACEBACK_HEADING
 
 # Shape and word both carry the state; colour only helps.
 _MARKS = {
@@ -150,7 +151,9 @@ def log_tail(log: Path, node_id: str, lines: int = _LOG_LINES) -> list[str]:
         content = log.read_text(errors="replace").splitlines()
     except OSError as error:
         return [f"{node_id} | (the log cannot be read: {error.strerror})"]
-    return [f"{node_id} | {line}" for line in content[-lines:]]
+    # The cause is told elsewhere, with those frames of the traceback that are its reader's own.
+    end = next((index for index, line in enumerate(content) if line.endswith(TRACEBACK_HEADING)), len(content))
+    return [f"{node_id} | {line}" for line in content[:end][-lines:]]
 
 
 def _live_display(render: Callable[[], Any]) -> Any:

@@ -78,9 +78,9 @@ def make_request(
     if sources.is_python_source(path):
         if environment is not None:
             raise UsageError(f"--env {environment}: {path} declares no environments; leave the option out.")
-        file, name = sources.split_python_source(path)
-        if not file.is_file():
-            raise UsageError(f"{path}: there is no file {file}.")
+        from penstock.cli.validate import check_python_source
+
+        file, name = check_python_source(path)
         project = location.find_project(file.parent)
         return RunRequest(
             source=f"{file}:{name}",

@@ -36,9 +36,10 @@ def _print_failure(progress: Progress, node_id: str) -> None:
     _say("")
     _say(click.style(f"{node_id} failed", fg="red", bold=True))
     _say("\n".join(f"  {line}" for line in error.splitlines()))
-    if log is not None:
+    tail = log_tail(log, node_id) if log is not None else []
+    if tail:
         _say(f"\nThe end of its log, {shortest_path(str(log))}:")
-        _say("\n".join(log_tail(log, node_id)))
+        _say("\n".join(tail))
 
 
 def _print_evaluations(database: Database, run_id: str) -> None:

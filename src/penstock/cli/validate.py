@@ -101,7 +101,12 @@ def _summary(path: str, environment: str | None, parameters: Mapping[str, str]) 
     }
 
 
-def _python_summary(path: str) -> dict[str, Any]:
+def check_python_source(path: str) -> tuple[Path, str]:
+    """Returns the file and the callable of FILE.py:CALLABLE, from the text alone.
+
+    Raises:
+        DeclarationError: there is no such file, it is no Python, or it has no such name.
+    """
     from penstock.spec import usercode
 
     file, name = sources.split_python_source(path)
@@ -121,6 +126,11 @@ def _python_summary(path: str) -> dict[str, Any]:
             suggestion=suggestion,
         )
         raise DeclarationError([problem]) from error
+    return file, name
+
+
+def _python_summary(path: str) -> dict[str, Any]:
+    file, name = check_python_source(path)
     return {"file": str(file), "callable": name}
 
 

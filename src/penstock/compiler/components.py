@@ -38,6 +38,7 @@ def build(declaration: Declaration) -> dict[str, BaseNode]:
         needed = {reference.node for reference in node.references()} | set(node.options.after)
         if not needed <= built.keys():
             continue
+        _import_own(declaration, node)
         try:
             component = _component(node, built)
         except _Refused as refusal:
@@ -54,6 +55,19 @@ def build(declaration: Declaration) -> dict[str, BaseNode]:
     if problems:
         raise DeclarationError(problems)
     return {node_id: built[node_id] for node_id in declaration.nodes}
+
+
+def _import_own(declaration: Declaration, node: Node) -> None:
+    """Imports an own component's module. What its code raises is not a mistake in the declaration, and goes through."""
+    module, separator, _ = node.component.partition(":")
+    if not separator:
+        return
+    try:
+        importlib.import_module(module)
+    except BaseException as error:
+        place = declaration.place(node.id, "component")
+        error.add_note(f"while importing {module} for node {node.id!r}, {place.file}:{place.line}")
+        raise
 
 
 def _problem(declaration: Declaration, node: Node, message: str, *path: str) -> Problem:

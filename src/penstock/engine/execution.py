@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import json_format
 from tfx import types
 from tfx.dsl.io import fileio
 from tfx.orchestration.portable import (
@@ -20,13 +21,17 @@ from tfx.orchestration.portable import (
     outputs_utils,
     python_executor_operator,
 )
+from tfx.proto import example_gen_pb2
 from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
+from tfx.types import standard_component_specs
 
+from penstock.engine import csv_check
 from penstock.engine.artifact_properties import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
 from penstock.summaries import writer
 
 _LOG = logging.getLogger(__name__)
+_CSV_EXECUTOR = "tfx.components.example_gen.csv_example_gen.executor.Executor"
 
 
 class ExecutorError(PenstockError):
@@ -53,12 +58,15 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
 
     Raises:
         ExecutorError: the executor reported an error code.
+        DataError: the CSV files that CsvExampleGen is to read have a mistake.
         Exception: whatever the executor raised.
     """
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
     outputs_utils.make_output_dirs(info.output_dict)
     try:
+        if _class_path(executor_spec) == _CSV_EXECUTOR:
+            _check_csv(info)
         output = operator.run_executor(info)
         if output.execution_result.code != 0:
             raise ExecutorError(output.execution_result.result_message or f"error code {output.execution_result.code}")
@@ -84,6 +92,20 @@ def _operator(spec: Any) -> Any:
         return python_executor_operator.PythonExecutorOperator(spec)
     raise ExecutorError(
         "a container component needs a backend that runs containers; the local backend runs Python executors only"
+    )
+
+
+def _class_path(spec: Any) -> str:
+    is_beam = isinstance(spec, executable_spec_pb2.BeamExecutableSpec)
+    path: str = spec.python_executor_spec.class_path if is_beam else spec.class_path
+    return path
+
+
+def _check_csv(info: data_types.ExecutionInfo) -> None:
+    config = example_gen_pb2.Input()
+    json_format.Parse(info.exec_properties[standard_component_specs.INPUT_CONFIG_KEY], config)
+    csv_check.check(
+        info.exec_properties[standard_component_specs.INPUT_BASE_KEY], [split.pattern for split in config.splits]
     )
 
 

@@ -19,6 +19,9 @@ from penstock.metadata.location import StoreLocation
 
 LOCK_TIMEOUT_SECONDS = float(os.environ.get("PENSTOCK_LOCK_TIMEOUT", "30"))
 
+# What ml-metadata reports when the database itself fails; all other errors answer a question it was asked.
+_BROKEN = (errors.InternalError, errors.DataLossError, errors.UnavailableError, errors.UnknownError)
+
 
 def connection_config(location: StoreLocation) -> metadata_store_pb2.ConnectionConfig:
     """Returns ml-metadata's connection settings for a store."""
@@ -62,11 +65,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
                 return
             except (errors.StatusError, RuntimeError) as error:
                 if not _is_locked(error):
-                    raise StoreError(
-                        f"{self._name}: cannot be opened as a metadata store: {_first_line(error)}\n"
-                        "  It must be a database that ml-metadata made, of a version it knows."
-                        " Move it away, or name another store with --store."
-                    ) from error
+                    raise StoreError(_unusable(self._name, error)) from error
                 self._wait(deadline)
 
     def _call_method(self, method_name: str, request: Any, response: Any) -> None:
@@ -77,6 +76,8 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
                     super()._call_method(method_name, request, response)
                     return
                 except errors.StatusError as error:
+                    if isinstance(error, _BROKEN):
+                        raise StoreError(_broken(self._name, error)) from error
                     if not _is_locked(error):
                         raise
                     self._wait(deadline)
@@ -123,12 +124,14 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         location.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
-    _use_write_ahead_log(location.mlmd_path)
+    _prepare_sqlite(location.mlmd_path)
     return GuardedMetadataStore(connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path))
 
 
-def _use_write_ahead_log(path: Path) -> None:
+def _prepare_sqlite(path: Path) -> None:
     """Makes the file if missing, and sets the mode in which readers never block a commit; the mode stays in the file.
+
+    Refuses another program's database, which ml-metadata would add its tables to.
 
     Must come before ml-metadata opens the file: that brings a SQLite of its own, and two SQLite libraries in one
     process do not see each other's locks. For the same reason a process that has a store open here must not open its
@@ -139,15 +142,23 @@ def _use_write_ahead_log(path: Path) -> None:
     try:
         connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)
         try:
+            tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            if tables and "MLMDEnv" not in tables:
+                raise StoreError(
+                    f"{path}: this SQLite database is no metadata store: it has no table MLMDEnv, but"
+                    f" {', '.join(sorted(tables)[:5])}. Move it away, or name another store with --store."
+                )
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
             raise _locked(str(path)) from error
-        raise StoreError(
-            f"{path}: this is no metadata store ({error}). Move the file away, or name another store with --store."
-        ) from error
+        if "not a database" in str(error) or "malformed" in str(error):
+            raise StoreError(
+                f"{path}: this is no metadata store ({error}). Move the file away, or name another store with --store."
+            ) from error
+        raise StoreError(_broken(str(path), error)) from error
 
 
 def _locked(name: str) -> StoreError:
@@ -160,6 +171,28 @@ def _locked(name: str) -> StoreError:
 def _is_locked(error: Exception) -> bool:
     text = str(error)
     return "database is locked" in text or "database table is locked" in text
+
+
+def _broken(name: str, error: Exception) -> str:
+    text = _first_line(error)
+    if "full" in text:
+        return f"{name}: the disk is full. Make room and run again; what was recorded before is kept."
+    if "readonly" in text or "unable to open" in text:
+        return f"{name}: cannot be written ({text}). Change the rights, or name another store with --store."
+    return f"{name}: the store answered: {text}"
+
+
+def _unusable(name: str, error: Exception) -> str:
+    if "://" in name:
+        return (
+            f"{name}: cannot be opened as a metadata store: {_first_line(error)}\n"
+            "  Check that the server runs and can be reached, and that name and password are right."
+        )
+    return (
+        f"{name}: cannot be opened as a metadata store: {_first_line(error)}\n"
+        "  It must be a database that ml-metadata made, of a version it knows."
+        " Move it away, or name another store with --store."
+    )
 
 
 def _first_line(error: Exception) -> str:
