@@ -8,9 +8,13 @@ from penstock.cli import output
 from penstock.cli.output import shortest_path
 from penstock.cli.progress import Progress, log_tail
 from penstock.metadata import metrics
+from penstock.metadata.artifacts import outputs_of_run
 from penstock.metadata.database import Database
+from penstock.metadata.runs import find_summaries
+from penstock.summaries.detail import ANOMALIES
 
 _MOST_METRICS = 8
+_MOST_ANOMALIES = 10
 
 
 def print_report(progress: Progress, state: str, database: Database) -> None:
@@ -22,6 +26,7 @@ def print_report(progress: Progress, state: str, database: Database) -> None:
     _say(click.style(f"{state.capitalize()} in {output.duration(progress.seconds)}", bold=True) + f": {parts}.")
     for node_id in progress.failures:
         _print_failure(progress, node_id)
+    _print_anomalies(database, progress.run_id)
     _print_evaluations(database, progress.run_id)
     _print_verdict(database, progress.run_id)
     _print_next(progress, state, database)
@@ -40,6 +45,27 @@ def _print_failure(progress: Progress, node_id: str) -> None:
     if tail:
         _say(f"\nThe end of its log, {shortest_path(str(log))}:")
         _say("\n".join(tail))
+
+
+def _print_anomalies(database: Database, run_id: str) -> None:
+    """Prints what is wrong with the data: one line for each finding, with the splits it is in."""
+    outputs = outputs_of_run(database, run_id)
+    summaries = find_summaries(database, [artifact.artifact_id for _, artifact in outputs], ANOMALIES)
+    for node, artifact in outputs:
+        summary = summaries.get(artifact.artifact_id)
+        found: dict[tuple[str, str], list[str]] = {}
+        for anomaly in summary.content["anomalies"] if summary else []:
+            what = " ".join((anomaly["description"] or anomaly["short"]).split())
+            found.setdefault((anomaly["feature"] or "the data", what), []).append(anomaly["split"])
+        if found:
+            _say(click.style("\nAnomalies", fg="red", bold=True) + f" ({node})")
+        for (feature, what), splits in list(found.items())[:_MOST_ANOMALIES]:
+            where = f"  (in {', '.join(splits)})" if any(splits) else ""
+            _say(f"  {feature}: {what}{where}")
+        if found:
+            more = len(found) - _MOST_ANOMALIES
+            and_more = f"{more} more, and all in full: " if more > 0 else ""
+            _say(f"  {and_more}penstock artifacts show {artifact.artifact_id}")
 
 
 def _print_evaluations(database: Database, run_id: str) -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+ANOMALIES = "anomalies"
+"""The kind of the summary of an ExampleAnomalies artifact."""
+
 
 def facts(kind: str, view: Mapping[str, Any]) -> dict[str, Any]:
     """Returns facts by name, such as `{"examples": 15002}`; empty where a summary has none worth a cell."""
     if kind == "examples":
         counts = [count for count in view["splits"].values() if count is not None]
         return {"examples": sum(counts)} if counts else {}
-    if kind == "anomalies":
+    if kind == ANOMALIES:
         return {"anomalies": view["count"]}
     if kind == "schema":
         return {"features": len(view["features"])}
