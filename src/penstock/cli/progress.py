@@ -50,6 +50,7 @@ class _Row:
     started: float | None = None
     ended: float | None = None
     detail: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def seconds(self) -> float | None:
@@ -103,6 +104,19 @@ class Progress:
             cells += [f"{output.duration(row.seconds):>7}", facts_in_words(row.detail)]
             self.say("  ".join(cells).rstrip())
 
+    def retrying(self, node_id: str, failed: int, attempts: int, pause_seconds: float, cause: str) -> None:
+        """An attempt of a node failed, and another follows."""
+        pause = f" in {output.duration(pause_seconds)}" if pause_seconds >= 0.05 else ""
+        first_line = cause.splitlines()[0]
+        self._rows[node_id].note = f"attempt {failed} of {attempts} failed: {first_line}"
+        if self._live is None:
+            cells = [
+                f"{self.seconds:6.1f}s",
+                f"{node_id:<{self._width()}}",
+                f"{self._rows[node_id].note}; again{pause}",
+            ]
+            self.say("  ".join(cells))
+
     def tick(self) -> None:
         """Redraws the live table."""
         if self._live is not None:
@@ -140,7 +154,7 @@ class Progress:
                 Text(row.component, style="bright_black"),
                 Text(row.state.replace("_", " "), style=style),
                 "" if row.seconds is None else output.duration(row.seconds),
-                facts_in_words(row.detail),
+                facts_in_words(row.detail) or (row.note if row.state == "running" else ""),
             )
         return table
 

@@ -63,6 +63,10 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     """
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
+    # What an attempt that was killed left behind.
+    outputs_utils.remove_output_dirs(_existing(info.output_dict))
+    _remove(info.tmp_dir)
+    fileio.makedirs(info.tmp_dir)
     outputs_utils.make_output_dirs(info.output_dict)
     try:
         if _class_path(executor_spec) == _CSV_EXECUTOR:
@@ -83,6 +87,12 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
         _remove(info.tmp_dir)
     _remove(info.stateful_working_dir)
     return executed
+
+
+def _existing(outputs: Mapping[str, Sequence[types.Artifact]]) -> dict[str, list[types.Artifact]]:
+    return {
+        name: [artifact for artifact in artifacts if fileio.exists(artifact.uri)] for name, artifacts in outputs.items()
+    }
 
 
 def _operator(spec: Any) -> Any:

@@ -5,6 +5,7 @@ What lies between, running the executor, is `engine/execution.py`, in another pr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.dsl.compiler import placeholder_utils
+from tfx.dsl.io import fileio
 from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.portable import (
     data_types,
@@ -26,6 +28,7 @@ from tfx.orchestration.portable import (
 from tfx.orchestration.portable.input_resolution import exceptions as resolution_errors
 from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
+from tfx.types.value_artifact import ValueArtifact
 
 from penstock.engine import cache
 from penstock.engine.graph import GraphNode
@@ -223,6 +226,15 @@ def publish_failure(
     execution_publish_utils.publish_failed_execution(
         metadata_handle=handle, execution_id=execution_id, contexts=contexts, executor_output=result
     )
+
+
+def discard_outputs(prepared: Prepared) -> None:
+    """Removes what an executor that did not succeed left of its outputs, their empty slots included."""
+    for artifacts in prepared.outputs.values():
+        for artifact in artifacts:
+            slot = os.path.dirname(artifact.uri) if isinstance(artifact, ValueArtifact) else artifact.uri
+            if not artifact.is_external and fileio.exists(slot):
+                fileio.rmtree(slot)
 
 
 def publish_cancelled(handle: StoreHandle, execution_id: int) -> None:

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ def start_blocking(workers: Workers, job: str, folder: Path) -> tuple[int, int]:
     (folder / "blocking.py").write_text(BLOCKING)
     pipe, pids = folder / f"{job}.pipe", folder / f"{job}.pids"
     os.mkfifo(pipe)
-    request = {
+    request: dict[str, Any] = {
         "source": f"{folder / 'blocking.py'}:pipeline",
         "parameters": {"pipe": str(pipe), "pids": str(pids)},
         "environment": None,
@@ -115,7 +116,12 @@ def test_jobs_end_with_the_scheduler_that_asked_for_them(workers: Workers, tmp_p
 def test_an_error_comes_back_with_the_users_frames_and_stands_in_the_log(workers: Workers, tmp_path: Path) -> None:
     file = tmp_path / "mistaken.py"
     file.write_text("def pipeline():\n    return {}['examples']\n")
-    request = {"source": f"{file}:pipeline", "parameters": {}, "environment": None, "pipeline_root": str(tmp_path)}
+    request: dict[str, Any] = {
+        "source": f"{file}:pipeline",
+        "parameters": {},
+        "environment": None,
+        "pipeline_root": str(tmp_path),
+    }
     log = tmp_path / "log.txt"
     workers.start("bad", "compile", request, log=log, cwd=tmp_path, env=dict(os.environ), sys_path=[tmp_path])
     outcome = workers.wait("bad").outcome

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from google.protobuf import any_pb2
 from tfx.proto.orchestration import execution_result_pb2
 
 from penstock.backends.local import deaths
+from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.workers import Ended, Workers
 from penstock.engine import node as engine
 from penstock.engine.failures import Failure
@@ -30,8 +30,6 @@ from penstock.metadata.runs import find_summary
 from penstock.summaries import detail
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
-# How long a cancelled node may take to end by itself before it is killed.
-GRACE_SECONDS = 10.0
 _TICK_SECONDS = 0.1
 
 
@@ -60,15 +58,11 @@ class RunListener:
     def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
         """A node is in another state; `facts` are `detail`, `error`, `log` where known."""
 
+    def retrying(self, node_id: str, failed: int, attempts: int, pause_seconds: float, cause: str) -> None:
+        """Attempt number `failed` of at most `attempts` failed; the next one starts after the pause."""
+
     def tick(self) -> None:
         """Some time has passed, at most a few tenths of a second."""
-
-
-@dataclass
-class _Running:
-    node: GraphNode
-    prepared: engine.Prepared
-    log: Path
 
 
 @dataclass
@@ -102,9 +96,9 @@ class Scheduler:
         self._listener = listener
         self._states = dict.fromkeys(graph.nodes, "waiting")
         self._failures: dict[str, str] = {}
-        self._running: dict[str, _Running] = {}
+        self._running: dict[str, Attempt] = {}
+        self._retrying: dict[str, Attempt] = {}
         self._cancel_requests = 0
-        self._kill_at: float | None = None
 
     def request_cancel(self) -> None:
         """Asks the run to stop: the first time nodes may end cleanly, the second time they are killed. Signal-safe."""
@@ -118,7 +112,8 @@ class Scheduler:
                     self._cancel()
                 else:
                     self._start_ready()
-                if self._running:
+                    self._end_overdue()
+                if self._running or self._retrying:
                     for ended in self._workers.events(_TICK_SECONDS):
                         self._finish(ended)
                 self._listener.tick()
@@ -128,10 +123,17 @@ class Scheduler:
         return self._record_end()
 
     def _unfinished(self) -> bool:
-        return bool(self._running) or (not self._cancel_requests and "waiting" in self._states.values())
+        if self._running:
+            return True
+        return not self._cancel_requests and (bool(self._retrying) or "waiting" in self._states.values())
 
     def _start_ready(self) -> None:
         """Starts what can start; nodes that need no worker are through at once and may free others."""
+        now = time.monotonic()
+        for attempt in list(self._retrying.values()):
+            if now >= attempt.start_at and len(self._running) < self._settings.jobs:
+                del self._retrying[attempt.node.id]
+                self._start_attempt(attempt)
         progress = True
         while progress and not self._cancel_requests:
             progress = False
@@ -144,8 +146,8 @@ class Scheduler:
                 progress = True
 
     def _start(self, node: GraphNode) -> None:
-        log = self._log_path(node.id)
-        self._set(node.id, "running", attempt=1, log=str(log.relative_to(self._location.folder)))
+        log = self._log_path(node.id, 1)
+        self._set(node.id, "running", attempt=1, log=self._stored_path(log))
         try:
             prepared = engine.prepare(
                 node,
@@ -169,18 +171,24 @@ class Scheduler:
             return
         assert prepared.invocation is not None
         assert prepared.execution_id is not None
+        recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
+        self._start_attempt(Attempt(node, prepared, Policy.of(node), 1, log))
+
+    def _start_attempt(self, attempt: Attempt) -> None:
+        node, prepared = attempt.node, attempt.prepared
+        assert prepared.invocation is not None
+        if attempt.number > 1:
+            self._set(node.id, "running", attempt=attempt.number, log=self._stored_path(attempt.log))
         try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            log.touch()
+            attempt.log.parent.mkdir(parents=True, exist_ok=True)
+            attempt.log.touch()
         except OSError as error:
-            cause = f"its log cannot be written: {error}"
-            engine.publish_failure(self._handle, prepared.execution_id, prepared.contexts, cause)
-            self._fail(node.id, cause)
+            self._fail_execution(attempt, f"its log cannot be written: {error}")
             return
         packed = any_pb2.Any()
         packed.Pack(node.executor_spec)
-        self._running[node.id] = _Running(node, prepared, log)
-        recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
+        attempt.began = time.monotonic()
+        self._running[node.id] = attempt
         self._workers.start(
             node.id,
             "execute",
@@ -188,17 +196,24 @@ class Scheduler:
                 "invocation": base64.b64encode(prepared.invocation.SerializeToString()).decode(),
                 "executor_spec": base64.b64encode(packed.SerializeToString()).decode(),
             },
-            log=log,
+            log=attempt.log,
             cwd=self._settings.cwd,
             env={**self._settings.env, **node.settings.get("env", {})},
             sys_path=self._settings.import_roots,
         )
 
+    def _end_overdue(self) -> None:
+        now = time.monotonic()
+        for attempt in self._running.values():
+            if attempt.timed_out or attempt.is_overdue(now):
+                attempt.timed_out = True
+                attempt.end(self._workers, now)
+
     def _finish(self, ended: Ended) -> None:
-        running = self._running.get(ended.job)
-        if running is None:
+        attempt = self._running.get(ended.job)
+        if attempt is None:
             return
-        node_id, prepared, outcome = running.node.id, running.prepared, ended.outcome
+        node_id, prepared, outcome = attempt.node.id, attempt.prepared, ended.outcome
         assert prepared.execution_id is not None
         if outcome is not None and outcome["ok"]:
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
@@ -206,17 +221,35 @@ class Scheduler:
             facts = self._store_summaries(outputs, outcome["summaries"])
             self._set(node_id, "succeeded", detail=facts)
         elif self._cancel_requests:
-            engine.publish_cancelled(self._handle, prepared.execution_id)
-            self._set(node_id, "cancelled")
+            self._cancel_execution(attempt)
         else:
-            cause = (
-                deaths.cause_of_death(ended, running.log, self._settings.import_roots)
-                if outcome is None
-                else str(Failure.from_json(outcome["failure"]))
-            )
-            engine.publish_failure(self._handle, prepared.execution_id, prepared.contexts, cause)
-            self._fail(node_id, cause, running.log)
+            self._finish_failed(attempt, ended)
         del self._running[node_id]
+
+    def _finish_failed(self, attempt: Attempt, ended: Ended) -> None:
+        can_retry = True
+        if attempt.timed_out:
+            cause = f"timed out after {attempt.policy.timeout_seconds:g} s"
+        elif ended.outcome is None:
+            cause = deaths.cause_of_death(ended, attempt.log, self._settings.import_roots)
+        else:
+            failure = Failure.from_json(ended.outcome["failure"])
+            cause, can_retry = str(failure), failure.can_retry
+        if not (can_retry and attempt.can_follow):
+            if attempt.number > 1:
+                cause = f"{cause}\n(attempt {attempt.number} of {attempt.policy.retries + 1})"
+            self._fail_execution(attempt, cause)
+            return
+        following = attempt.next(self._log_path(attempt.node.id, attempt.number + 1))
+        self._retrying[attempt.node.id] = following
+        pause = max(0.0, following.start_at - time.monotonic())
+        self._listener.retrying(attempt.node.id, attempt.number, attempt.policy.retries + 1, pause, cause)
+
+    def _fail_execution(self, attempt: Attempt, cause: str) -> None:
+        assert attempt.prepared.execution_id is not None
+        engine.discard_outputs(attempt.prepared)
+        engine.publish_failure(self._handle, attempt.prepared.execution_id, attempt.prepared.contexts, cause)
+        self._fail(attempt.node.id, cause, attempt.log)
 
     def _fail(self, node_id: str, cause: str, log: Path | None = None) -> None:
         self._failures[node_id] = cause
@@ -249,19 +282,25 @@ class Scheduler:
         self._states[node_id] = state
         self._listener.node_changed(node_id, state, log_path=log_path, **facts)
 
-    def _log_path(self, node_id: str) -> Path:
-        return self._location.run_folder(self._graph.run_id) / node_id / "attempt-1" / "log.txt"
+    def _log_path(self, node_id: str, attempt: int) -> Path:
+        return self._location.run_folder(self._graph.run_id) / node_id / f"attempt-{attempt}" / "log.txt"
+
+    def _stored_path(self, path: Path) -> str:
+        return str(path.relative_to(self._location.folder))
 
     def _cancel(self) -> None:
         now = time.monotonic()
-        if self._kill_at is None:
-            self._kill_at = now + GRACE_SECONDS
-            for node_id in self._running:
-                self._workers.kill(node_id, signal.SIGTERM)
-        elif now > self._kill_at or self._cancel_requests > 1:
-            self._kill_at = now + GRACE_SECONDS
-            for node_id in self._running:
-                self._workers.kill(node_id, signal.SIGKILL)
+        for attempt in self._running.values():
+            attempt.end(self._workers, now, at_once=self._cancel_requests > 1)
+        for attempt in self._retrying.values():
+            self._cancel_execution(attempt)
+        self._retrying.clear()
+
+    def _cancel_execution(self, attempt: Attempt) -> None:
+        assert attempt.prepared.execution_id is not None
+        engine.discard_outputs(attempt.prepared)
+        engine.publish_cancelled(self._handle, attempt.prepared.execution_id)
+        self._set(attempt.node.id, "cancelled")
 
     def _record_end(self) -> RunResult:
         if self._cancel_requests:
@@ -286,7 +325,7 @@ class Scheduler:
         # Two databases: the one may be in order while the other is not. What is locked has been waited for already.
         if not isinstance(error, StoreError):
             with contextlib.suppress(Exception):
-                for running in self._running.values():
+                for running in [*self._running.values(), *self._retrying.values()]:
                     assert running.prepared.execution_id is not None
                     engine.publish_failure(
                         self._handle, running.prepared.execution_id, running.prepared.contexts, cause

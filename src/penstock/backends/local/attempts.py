@@ -1,0 +1,98 @@
+"""One try of a node on a worker, and when there is another."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from penstock.backends.local.workers import Workers
+from penstock.engine.graph import GraphNode
+from penstock.engine.node import Prepared
+
+# How long a node may take to end by itself after SIGTERM before it is killed.
+GRACE_SECONDS = 10.0
+# However often a node has failed, it is tried again within this time.
+MAX_BACKOFF_SECONDS = 3600.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How often and how long a node is tried.
+
+    Attributes:
+        retries: attempts after the first.
+        backoff_seconds: pause before the second attempt; it doubles with each one after.
+        timeout_seconds: how long one attempt may take; None for no limit.
+    """
+
+    retries: int = 0
+    backoff_seconds: float = 0.0
+    timeout_seconds: float | None = None
+
+    @classmethod
+    def of(cls, node: GraphNode) -> Policy:
+        """Reads the policy of a node from its IR, as TFX's own options put it there, and Penstock's settings."""
+        options = node.proto.execution_options
+        return cls(
+            retries=max(0, options.max_execution_retries),
+            backoff_seconds=float(node.settings.get("backoff_seconds", 0.0)),
+            timeout_seconds=float(options.execution_timeout_sec) or None,
+        )
+
+    def pause_seconds(self, failed_attempts: int) -> float:
+        """Returns how long to wait after so many failed attempts: exponential, up to a quarter longer by chance."""
+        pause = self.backoff_seconds * 2 ** (failed_attempts - 1) * random.uniform(1.0, 1.25)
+        return min(pause, MAX_BACKOFF_SECONDS)
+
+
+@dataclass
+class Attempt:
+    """A node whose executor runs, or will run again after a pause.
+
+    Attributes:
+        node: the node.
+        prepared: what its executor works on; the same for every attempt, output folders included.
+        policy: how often and how long it is tried.
+        number: counts attempts from 1.
+        log: the attempt's log.
+        start_at: monotonic time before which it must not start; set while it waits.
+        began: monotonic time at which it started; None while it waits.
+        timed_out: whether it is being ended because it took too long.
+    """
+
+    node: GraphNode
+    prepared: Prepared
+    policy: Policy
+    number: int
+    log: Path
+    start_at: float = 0.0
+    began: float | None = None
+    timed_out: bool = False
+    _kill_at: float | None = None
+
+    @property
+    def can_follow(self) -> bool:
+        """Whether the policy allows another attempt after this one."""
+        return self.number <= self.policy.retries
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether it runs for longer than it may."""
+        limit = self.policy.timeout_seconds
+        return limit is not None and self.began is not None and now - self.began > limit
+
+    def end(self, workers: Workers, now: float, *, at_once: bool = False) -> None:
+        """Ends its process group: asks once, kills after the grace period or `at_once`. Call it repeatedly."""
+        if self._kill_at is None and not at_once:
+            self._kill_at = now + GRACE_SECONDS
+            workers.kill(self.node.id, signal.SIGTERM)
+        elif at_once or (self._kill_at is not None and now > self._kill_at):
+            self._kill_at = now + GRACE_SECONDS
+            workers.kill(self.node.id, signal.SIGKILL)
+
+    def next(self, log: Path) -> Attempt:
+        """Returns the attempt after this failed one, to be started after the pause that the policy wants."""
+        start_at = time.monotonic() + self.policy.pause_seconds(self.number)
+        return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, start_at)
