@@ -73,8 +73,10 @@ def make_request(
         DeclarationError: the declaration is wrong.
         UsageError: the path or an option does not fit.
     """
-    from penstock.metadata import location
+    from penstock.metadata import location, recording
 
+    if run_id is not None:
+        recording.check_run_id(run_id)
     if sources.is_python_source(path):
         if environment is not None:
             raise UsageError(f"--env {environment}: {path} declares no environments; leave the option out.")

@@ -27,6 +27,15 @@ def new_run_id() -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{suffix}"
 
 
+def check_run_id(run_id: str) -> None:
+    """Raises UsageError if a run cannot have this id: it is reserved, or would not do as a folder's name."""
+    if not _RUN_ID.fullmatch(run_id) or run_id == LATEST:
+        raise UsageError(
+            f"{run_id!r} cannot be a run's id. Allowed: up to 100 letters, digits, '.', '_' and '-', beginning with a "
+            f"letter or digit, and not {LATEST!r}."
+        )
+
+
 def create_run(
     database: Database,
     run_id: str,
@@ -44,11 +53,7 @@ def create_run(
     Raises:
         UsageError: the id is taken, reserved, or would not do as a folder's name.
     """
-    if not _RUN_ID.fullmatch(run_id) or run_id == LATEST:
-        raise UsageError(
-            f"{run_id!r} cannot be a run's id. Allowed: up to 100 letters, digits, '.', '_' and '-', beginning with a "
-            f"letter or digit, and not {LATEST!r}."
-        )
+    check_run_id(run_id)
     now = time.time()
     with database.transaction():
         if database.query("SELECT 1 AS found FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id}):
