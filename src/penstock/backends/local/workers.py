@@ -243,6 +243,8 @@ def _start(path: Path, log: Path) -> None:
         listener.listen()
         minutes = float(os.environ.get(WARM_MINUTES_VARIABLE, _DEFAULT_WARM_MINUTES))
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+        if "PYTHONPATH" in environ:  # the zygote's working folder is another
+            environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, environ["PYTHONPATH"].split(os.pathsep)))
         command = [sys.executable, "-m", zygote.__name__, str(listener.fileno()), str(minutes * 60)]
         with log.open("wb") as stream:
             subprocess.Popen(
