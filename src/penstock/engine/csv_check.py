@@ -38,15 +38,12 @@ def check(input_base: str, patterns: Iterable[str]) -> None:
         for path in sorted(fileio.glob(os.path.join(input_base, pattern))):
             if fileio.isdir(path):
                 raise DataError(f"{path}: is a folder; the pattern {pattern!r} must match files only")
-            names = _check_file(path)
-            if first is None:
-                first = path, names
-            elif names != first[1]:
-                raise DataError(_other_header(path, names, *first))
+            names = _check_file(path, first)
+            first = first or (path, names)
 
 
-def _check_file(path: str) -> list[str]:
-    """Checks the records of one file and returns its header."""
+def _check_file(path: str, first: tuple[str, list[str]] | None) -> list[str]:
+    """Checks one file against the path and header of the first one, and returns its header."""
     with _open(path) as lines:
         names: list[str] | None = None
         for number, record in _records(path, lines):
@@ -54,6 +51,8 @@ def _check_file(path: str) -> list[str]:
                 names = record.strip().split(",")
                 if not any(names):
                     raise DataError(f"{path}:1: the first line is blank; it must hold the names of the columns")
+                if first is not None and names != first[1]:
+                    raise DataError(_other_header(path, names, *first))
                 continue
             # Most records have no quotes, and counting commas is all there is to parse.
             plain = '"' not in record and "\r" not in record.rstrip("\r\n") and len(record) < csv.field_size_limit()
