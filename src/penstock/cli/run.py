@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 import click
 
 from penstock import __version__, sources
 from penstock.backends.local.request import RunRequest
+from penstock.cli.output import shortest_path
 from penstock.errors import DeclarationError, UsageError
+from penstock.metadata.runs import Run
 
 
 @click.command()
-@click.argument("path", metavar="PATH")
+@click.argument("path", metavar="PATH", required=False)
 @click.option("--env", "environment", metavar="E", help="Environment to run in.  [default: local]")
 @click.option("--param", "-p", "parameters", metavar="KEY=VALUE", multiple=True, help="Set a parameter; repeatable.")
+@click.option("--from", "from_nodes", metavar="NODE", multiple=True, help="Run this node and what follows; repeatable.")
+@click.option("--to", "to_nodes", metavar="NODE", multiple=True, help="Run this node and what it needs; repeatable.")
+@click.option(
+    "--base", metavar="RUN", help="With --from or --to: the run that lends its outputs.  [default: the latest good one]"
+)
+@click.option("--resume", metavar="RUN", help="Take up a run that failed or was cut short; PATH is not needed.")
 @click.option("--no-cache", is_flag=True, help="Run every node, also those whose inputs did not change.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Nodes to run at a time.  [default: cores]")
 @click.option("--run-id", metavar="ID", help="Name the run yourself.")
 @click.option("--store", metavar="STORE", help="Metadata store: a folder or a postgresql:// URL.")
 def run(
-    path: str,
+    path: str | None,
     environment: str | None,
     parameters: tuple[str, ...],
+    from_nodes: tuple[str, ...],
+    to_nodes: tuple[str, ...],
+    base: str | None,
+    resume: str | None,
     no_cache: bool,
     jobs: int | None,
     run_id: str | None,
@@ -32,16 +48,46 @@ def run(
 
     PATH is a pipeline's folder, a pipeline.yaml, or FILE.py:CALLABLE that returns a tfx.dsl pipeline.
     """
+    from penstock.cli.validate import split_parameters
+
+    if base is not None and not (from_nodes or to_nodes):
+        raise UsageError("--base goes with --from or --to: it lends outputs to the nodes outside of them.")
+    if resume is not None:
+        refused = {"PATH": path, "--env": environment, "-p": parameters, "--from": from_nodes, "--to": to_nodes}
+        given = [name for name, value in (refused | {"--run-id": run_id}).items() if value]
+        if given:
+            raise UsageError(f"--resume takes up a run as it was started; leave out {', '.join(given)}.")
+        carry_out(resumed(resume, store=store, jobs=jobs, use_cache=not no_cache))
+    elif path is None:
+        raise UsageError("Name a pipeline: penstock run PATH, or a run to take up again: penstock run --resume RUN.")
+    else:
+        carry_out(
+            lambda: make_request(
+                path,
+                environment,
+                split_parameters(parameters),
+                store=store,
+                run_id=run_id,
+                jobs=jobs,
+                use_cache=not no_cache,
+                from_nodes=from_nodes,
+                to_nodes=to_nodes,
+                base_run=base,
+            )
+        )
+
+
+def carry_out(ask: Callable[[], RunRequest]) -> NoReturn:
+    """Makes a request and runs it with live progress and a closing report; exits with the run's status."""
     from penstock.cli.progress import Progress
     from penstock.cli.run_report import print_report
-    from penstock.cli.validate import render, split_parameters
+    from penstock.cli.validate import render
     from penstock.metadata.database import connect
 
-    values = split_parameters(parameters)
     progress = Progress()
     try:
-        request = make_request(path, environment, values, store=store, run_id=run_id, jobs=jobs, use_cache=not no_cache)
-        progress.say(f"penstock {__version__}: {path}, store {request.location.display}")
+        request = ask()
+        progress.say(f"penstock {__version__}: {shortest_path(request.source)}, store {request.location.display}")
         # Not before the declaration is known to be right: what follows loads and starts heavy things.
         from penstock.backends.local import run as local
 
@@ -57,6 +103,43 @@ def run(
     sys.exit({"succeeded": 0, "failed": 1, "cancelled": 130}[result.state])
 
 
+def resumed(run: str, *, store: str | None, jobs: int | None, use_cache: bool) -> Callable[[], RunRequest]:
+    """Returns what makes the request to take up a recorded run.
+
+    The request's environment variables are those that the declaration has now: they are not kept in the store.
+    """
+
+    def ask() -> RunRequest:
+        from penstock.metadata import location
+        from penstock.metadata.database import connect
+        from penstock.metadata.runs import get_run
+
+        place = location.resolve(store)
+        with connect(place, create=False) as database:
+            record = get_run(database, run)
+        if record.state in ("succeeded", "running"):
+            what = "is still running" if record.state == "running" else "succeeded; there is nothing left to do"
+            raise UsageError(f"--resume {run}: run {record.run_id} {what}.")
+        request = request_of(record, {}, store=store, jobs=jobs, use_cache=use_cache)
+        return replace(request, resume=record.run_id)
+
+    return ask
+
+
+def request_of(
+    record: Run, changes: Mapping[str, str], *, store: str | None, jobs: int | None, use_cache: bool
+) -> RunRequest:
+    """Returns the request that would start a recorded run again, with some of its parameters changed."""
+    if record.source is None:
+        raise UsageError(f"Run {record.run_id} does not say which pipeline it was started from.")
+    parameters = {
+        name: value if isinstance(value, str) else json.dumps(value) for name, value in record.parameters.items()
+    }
+    return make_request(
+        record.source, record.environment, parameters | dict(changes), store=store, jobs=jobs, use_cache=use_cache
+    )
+
+
 def make_request(
     path: str,
     environment: str | None,
@@ -66,6 +149,9 @@ def make_request(
     run_id: str | None = None,
     jobs: int | None = None,
     use_cache: bool = True,
+    from_nodes: Sequence[str] = (),
+    to_nodes: Sequence[str] = (),
+    base_run: str | None = None,
 ) -> RunRequest:
     """Checks what was asked for and returns it as a request; loads nothing heavy.
 
@@ -94,6 +180,9 @@ def make_request(
             run_id=run_id,
             jobs=jobs,
             use_cache=use_cache,
+            from_nodes=from_nodes,
+            to_nodes=to_nodes,
+            base_run=base_run,
         )
     from penstock import spec
 
@@ -116,4 +205,7 @@ def make_request(
         run_id=run_id,
         jobs=jobs or chosen.jobs,
         use_cache=use_cache,
+        from_nodes=from_nodes,
+        to_nodes=to_nodes,
+        base_run=base_run,
     )

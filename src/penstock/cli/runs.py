@@ -9,6 +9,7 @@ import click
 
 from penstock.cli import output
 from penstock.cli.reading import json_option, open_for_reading, say_nothing_found, store_option
+from penstock.cli.run_again import rerun
 from penstock.metadata import metrics
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
@@ -278,3 +279,6 @@ def _comparison(database: Database, first: Run, second: Run) -> dict[str, Any]:
             for row in metrics.compare(overall[1], overall[0])
         ],
     }
+
+
+runs.add_command(rerun)

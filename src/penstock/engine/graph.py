@@ -62,6 +62,14 @@ class Graph:
     run_id: str
     nodes: Mapping[str, GraphNode]
 
+    def upstream(self, node_id: str) -> set[str]:
+        """Returns the ids of all nodes that `node_id` depends on, directly or not."""
+        found = {node_id}
+        for node in reversed(list(self.nodes.values())):
+            if node.id in found:
+                found.update(node.upstream)
+        return found - {node_id}
+
     def downstream(self, node_id: str) -> set[str]:
         """Returns the ids of all nodes that depend on `node_id`, directly or not."""
         found = {node_id}

@@ -56,7 +56,8 @@ class Attempt:
         node: the node.
         prepared: what its executor works on; the same for every attempt, output folders included.
         policy: how often and how long it is tried.
-        number: counts attempts from 1.
+        number: counts the node's attempts from 1, over all times the run was taken up.
+        first: the number this time began with.
         log: the attempt's log.
         start_at: monotonic time before which it must not start; set while it waits.
         began: monotonic time at which it started; None while it waits.
@@ -68,6 +69,7 @@ class Attempt:
     policy: Policy
     number: int
     log: Path
+    first: int = 1
     start_at: float = 0.0
     began: float | None = None
     timed_out: bool = False
@@ -76,7 +78,12 @@ class Attempt:
     @property
     def can_follow(self) -> bool:
         """Whether the policy allows another attempt after this one."""
-        return self.number <= self.policy.retries
+        return self.tries <= self.policy.retries
+
+    @property
+    def tries(self) -> int:
+        """How many attempts there were this time, this one included."""
+        return self.number - self.first + 1
 
     def is_overdue(self, now: float) -> bool:
         """Whether it runs for longer than it may."""
@@ -94,5 +101,5 @@ class Attempt:
 
     def next(self, log: Path) -> Attempt:
         """Returns the attempt after this failed one, to be started after the pause that the policy wants."""
-        start_at = time.monotonic() + self.policy.pause_seconds(self.number)
-        return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, start_at)
+        start_at = time.monotonic() + self.policy.pause_seconds(self.tries)
+        return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, self.first, start_at)

@@ -26,6 +26,10 @@ class RunRequest:
         run_id: the run's id; None for a new one.
         jobs: how many nodes may run at a time.
         use_cache: whether earlier results may be reused.
+        from_nodes: with `to_nodes`, the part to run: what lies downstream of these; all if empty.
+        to_nodes: what lies upstream of these; all if empty.
+        base_run: the run whose outputs nodes outside that part contribute; None for the latest that succeeded.
+        resume: the run to take up again instead of starting a new one.
     """
 
     source: str
@@ -39,3 +43,7 @@ class RunRequest:
     run_id: str | None = None
     jobs: int | None = None
     use_cache: bool = True
+    from_nodes: Sequence[str] = ()
+    to_nodes: Sequence[str] = ()
+    base_run: str | None = None
+    resume: str | None = None

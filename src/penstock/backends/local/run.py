@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from penstock.backends.local.request import RunRequest
 from penstock.backends.local.workers import Workers
 from penstock.engine import light_tfx
-from penstock.errors import DeclarationError, PenstockError, Problem
+from penstock.errors import DeclarationError, PenstockError, Problem, UsageError
 from penstock.metadata import database as databases
-from penstock.metadata import recording
+from penstock.metadata import recording, runs
 
 if TYPE_CHECKING:  # the module needs TFX, which is not loaded before `light_tfx.load()`
     from penstock.backends.local.scheduler import RunResult
+    from penstock.engine.graph import Graph
 
 
 def compile_in_worker(workers: Workers, request: RunRequest) -> bytes:
@@ -87,8 +88,16 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
     ):
         if not workers.wait_ready(0.05):
             say("Starting workers: loading TensorFlow, Beam and TFX …")
-        ir = compile_in_worker(workers, request)
+        resume = request.resume
+        ir = compile_in_worker(workers, request) if resume is None else _recorded_ir(database, resume)
         return _run_compiled(request, ir, workers, store, database, watch)
+
+
+def _recorded_ir(database: databases.Database, run_id: str) -> bytes:
+    ir = runs.run_ir(database, run_id)
+    if ir is None:
+        raise UsageError(f"--resume {run_id}: the compiled pipeline of that run is not recorded; start a new run.")
+    return ir
 
 
 def _run_compiled(
@@ -101,17 +110,40 @@ def _run_compiled(
 ) -> RunResult:
     from tfx.proto.orchestration import pipeline_pb2
 
-    from penstock.backends.local import requirements, scheduler
+    from penstock.backends.local import requirements, scheduler, selection
     from penstock.engine import graph, node
 
-    pipeline = pipeline_pb2.Pipeline.FromString(ir)
-    run_id = request.run_id or recording.new_run_id()
-    built = graph.build(pipeline, run_id=run_id)
+    run_id = request.resume or request.run_id or recording.new_run_id()
+    built = graph.build(pipeline_pb2.Pipeline.FromString(ir), run_id=run_id)
     requirements.check(built)
+    selected = selection.select(built, request.from_nodes, request.to_nodes)
+    settings = scheduler.RunSettings(
+        import_roots=request.import_roots,
+        cwd=Path.cwd(),
+        env={**os.environ, **request.environment_variables},
+        jobs=request.jobs or os.cpu_count() or 1,
+        use_cache=request.use_cache,
+        selected=selected,
+        base_run=None if selected is None else selection.base_run(database, built, request.base_run),
+    )
+    if request.resume is not None:
+        recording.set_run_state(database, run_id, "running")
+    else:
+        _record_new_run(request, run_id, built, ir, database)
+    runner = scheduler.Scheduler(
+        built, node.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
+    )
+    with _cancelling(runner.request_cancel):
+        if request.resume is not None:
+            runner.resume(runs.nodes_of(database, run_id))
+        return runner.run()
+
+
+def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, database: databases.Database) -> None:
     recording.create_run(
         database,
         run_id,
-        built.pipeline,
+        graph.pipeline,
         source=request.source,
         project=str(request.project),
         environment=request.environment,
@@ -119,19 +151,7 @@ def _run_compiled(
         parameters=request.parameter_values,
         ir=ir,
     )
-    recording.create_nodes(database, run_id, [(entry.id, entry.component) for entry in built.nodes.values()])
-    settings = scheduler.RunSettings(
-        import_roots=request.import_roots,
-        cwd=Path.cwd(),
-        env={**os.environ, **request.environment_variables},
-        jobs=request.jobs or os.cpu_count() or 1,
-        use_cache=request.use_cache,
-    )
-    runner = scheduler.Scheduler(
-        built, node.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
-    )
-    with _cancelling(runner.request_cancel):
-        return runner.run()
+    recording.create_nodes(database, run_id, [(entry.id, entry.component) for entry in graph.nodes.values()])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +21,19 @@ from penstock.backends.local import deaths
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.workers import Ended, Workers
 from penstock.engine import node as engine
+from penstock.engine import reuse
 from penstock.engine.failures import Failure
 from penstock.engine.graph import Graph, GraphNode
 from penstock.errors import PenstockError, StoreError
 from penstock.metadata import recording
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
-from penstock.metadata.runs import find_summary
+from penstock.metadata.runs import NodeRecord, find_summary
 from penstock.summaries import detail
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
+_SUMMARIES = "summaries.json"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class RunSettings:
         env: environment variables of the nodes; a node's own come on top.
         jobs: how many nodes may run at the same time.
         use_cache: whether earlier results may be reused at all.
+        selected: the nodes to run; None for all. The others take their outputs from `base_run`, so that this run can
+            itself lend them; those that have none there, and are not needed, are skipped.
+        base_run: the run that nodes which are not selected take their outputs from.
     """
 
     import_roots: Sequence[Path]
@@ -50,6 +56,8 @@ class RunSettings:
     env: Mapping[str, str]
     jobs: int
     use_cache: bool = True
+    selected: frozenset[str] | None = None
+    base_run: str | None = None
 
 
 class RunListener:
@@ -98,6 +106,9 @@ class Scheduler:
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
         self._retrying: dict[str, Attempt] = {}
+        self._attempts_before: dict[str, int] = {}
+        selected = graph.nodes.keys() if settings.selected is None else settings.selected
+        self._needed = set(selected).union(*map(graph.upstream, selected))
         self._cancel_requests = 0
 
     def request_cancel(self) -> None:
@@ -145,17 +156,49 @@ class Scheduler:
                 self._start(node)
                 progress = True
 
+    def resume(self, records: Sequence[NodeRecord]) -> None:
+        """Takes up a run that was cut short: what was published stays, everything else is to run (again)."""
+        for record in records:
+            node = self._graph.nodes[record.node_id]
+            self._attempts_before[node.id] = record.attempt
+            if record.state in DONE_STATES:
+                self._states[node.id] = record.state
+                self._listener.node_changed(node.id, record.state, detail=record.detail)
+                continue
+            published = reuse.settle(node, self._handle, self._graph.run_id)
+            if published is None:
+                if record.state != "waiting":
+                    self._set(node.id, "waiting")
+                continue
+            facts = self._store_summaries(published.outputs, self._kept_summaries(node.id, record.attempt))
+            if record.state != "running":
+                self._set(node.id, "running")
+            self._set(node.id, published.state, execution_id=published.execution_id, detail=facts)
+
+    def _prepare(self, node: GraphNode) -> engine.Prepared:
+        selected = self._settings.selected
+        if selected is not None and node.id not in selected:
+            assert self._settings.base_run is not None
+            try:
+                return reuse.reuse_outputs(node, self._handle, self._graph.run_id, self._settings.base_run)
+            except engine.NodeError:
+                if node.id in self._needed:
+                    raise
+                return engine.Prepared("skipped")
+        return engine.prepare(
+            node,
+            self._handle,
+            import_roots=self._settings.import_roots,
+            use_cache=self._settings.use_cache,
+            skipped=[upstream for upstream in node.upstream if self._states[upstream] == "skipped"],
+        )
+
     def _start(self, node: GraphNode) -> None:
-        log = self._log_path(node.id, 1)
-        self._set(node.id, "running", attempt=1, log=self._stored_path(log))
+        number = self._attempts_before.get(node.id, 0) + 1
+        log = self._log_path(node.id, number)
+        self._set(node.id, "running", attempt=number, log=self._stored_path(log))
         try:
-            prepared = engine.prepare(
-                node,
-                self._handle,
-                import_roots=self._settings.import_roots,
-                use_cache=self._settings.use_cache,
-                skipped=[upstream for upstream in node.upstream if self._states[upstream] == "skipped"],
-            )
+            prepared = self._prepare(node)
         except StoreError:
             raise
         except (PenstockError, OSError) as error:
@@ -172,12 +215,12 @@ class Scheduler:
         assert prepared.invocation is not None
         assert prepared.execution_id is not None
         recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
-        self._start_attempt(Attempt(node, prepared, Policy.of(node), 1, log))
+        self._start_attempt(Attempt(node, prepared, Policy.of(node), number, log, first=number))
 
     def _start_attempt(self, attempt: Attempt) -> None:
         node, prepared = attempt.node, attempt.prepared
         assert prepared.invocation is not None
-        if attempt.number > 1:
+        if attempt.number > attempt.first:
             self._set(node.id, "running", attempt=attempt.number, log=self._stored_path(attempt.log))
         try:
             attempt.log.parent.mkdir(parents=True, exist_ok=True)
@@ -216,6 +259,7 @@ class Scheduler:
         node_id, prepared, outcome = attempt.node.id, attempt.prepared, ended.outcome
         assert prepared.execution_id is not None
         if outcome is not None and outcome["ok"]:
+            self._keep_summaries(attempt.log, outcome["summaries"])
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
             outputs = engine.publish_success(self._handle, prepared, output)
             facts = self._store_summaries(outputs, outcome["summaries"])
@@ -236,14 +280,14 @@ class Scheduler:
             failure = Failure.from_json(ended.outcome["failure"])
             cause, can_retry = str(failure), failure.can_retry
         if not (can_retry and attempt.can_follow):
-            if attempt.number > 1:
-                cause = f"{cause}\n(attempt {attempt.number} of {attempt.policy.retries + 1})"
+            if attempt.tries > 1:
+                cause = f"{cause}\n(attempt {attempt.tries} of {attempt.policy.retries + 1})"
             self._fail_execution(attempt, cause)
             return
         following = attempt.next(self._log_path(attempt.node.id, attempt.number + 1))
         self._retrying[attempt.node.id] = following
         pause = max(0.0, following.start_at - time.monotonic())
-        self._listener.retrying(attempt.node.id, attempt.number, attempt.policy.retries + 1, pause, cause)
+        self._listener.retrying(attempt.node.id, attempt.tries, attempt.policy.retries + 1, pause, cause)
 
     def _fail_execution(self, attempt: Attempt, cause: str) -> None:
         assert attempt.prepared.execution_id is not None
@@ -267,6 +311,15 @@ class Scheduler:
                     recording.put_summary(self._database, artifact.id, kind, view)
                     facts.update(detail.facts(kind, view))
         return facts
+
+    def _keep_summaries(self, log: Path, summaries: Mapping[str, Any]) -> None:
+        """Saves summaries until their artifacts have ids: a run cut short between publication and record finds them."""
+        log.with_name(_SUMMARIES).write_text(json.dumps(summaries))
+
+    def _kept_summaries(self, node_id: str, attempt: int) -> Mapping[str, Any]:
+        path = self._log_path(node_id, attempt).with_name(_SUMMARIES)
+        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+        return found
 
     def _known_detail(self, outputs: engine.Artifacts) -> dict[str, Any]:
         facts: dict[str, Any] = {}

@@ -1,0 +1,106 @@
+"""What earlier executions of a run left in the metadata store: taken over by a new run, or cleared up."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from ml_metadata.proto import metadata_store_pb2
+from tfx import types
+from tfx.orchestration.portable import execution_publish_utils, outputs_utils
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.types import artifact_utils
+
+from penstock.engine.graph import GraphNode
+from penstock.engine.node import Artifacts, NodeError, Prepared, StoreHandle, discard_outputs
+
+_State = metadata_store_pb2.Execution.State
+_OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
+_UNFINISHED = (_State.NEW, _State.RUNNING)
+
+
+def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run: str) -> Prepared:
+    """Gives a node in this run the outputs it has in another one, by reference.
+
+    Raises:
+        NodeError: the other run has no successful execution of the node.
+    """
+    found = [e for e in _executions(node, handle, this_run, base_run) if execution_lib.is_execution_successful(e)]
+    if not found:
+        raise NodeError(f"it is not among the nodes to run, and run {base_run} has no outputs of it to use instead")
+    base = execution_lib.sort_executions_newest_to_oldest(found)[0]
+    outputs, event_type = _outputs_of(base, handle)
+    contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
+    execution = execution_publish_utils.register_execution(
+        metadata_handle=handle, execution_type=node.proto.node_info.type, contexts=contexts
+    )
+    if event_type == metadata_store_pb2.Event.INTERNAL_OUTPUT:
+        execution_publish_utils.publish_internal_execution(
+            metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=outputs
+        )
+    else:
+        execution_publish_utils.publish_cached_executions(
+            metadata_handle=handle, contexts=contexts, executions=[execution], output_artifacts_maps=[outputs]
+        )
+    return Prepared("cached", execution.id, contexts=contexts, outputs=outputs)
+
+
+def settle(node: GraphNode, handle: StoreHandle, run_id: str) -> Prepared | None:
+    """Brings a node of a run that was cut short to a state from which the run can go on.
+
+    Executions that were not published are cancelled, and what they left of their outputs is removed.
+
+    Returns:
+        What was published and not yet recorded in the run, or None if the node has to run.
+    """
+    finished: list[metadata_store_pb2.Execution] = []
+    for execution in _executions(node, handle, run_id, run_id):
+        if execution.last_known_state in _UNFINISHED:
+            _cancel(node, handle, execution)
+        elif execution_lib.is_execution_successful(execution):
+            finished.append(execution)
+    if not finished:
+        return None
+    newest = execution_lib.sort_executions_newest_to_oldest(finished)[0]
+    outputs, _ = _outputs_of(newest, handle)
+    state = "cached" if newest.last_known_state == _State.CACHED else "succeeded"
+    return Prepared(state, newest.id, outputs=outputs)
+
+
+def _executions(node: GraphNode, handle: StoreHandle, this_run: str, run_id: str) -> list[metadata_store_pb2.Execution]:
+    """Returns the executions of a node in run `run_id`, in any state; the node belongs to a graph of `this_run`."""
+    contexts = []
+    for spec in node.proto.contexts.contexts:
+        name = spec.name.field_value.string_value
+        if spec.type.name == "pipeline_run":
+            # The run of an inner pipeline has a context of its own, named with the outer run's id at the end.
+            name = name.removesuffix(this_run) + run_id
+        if spec.type.name in ("pipeline_run", "node"):
+            contexts.append(handle.store.get_context_by_type_and_name(spec.type.name, name))
+    if not contexts or any(context is None for context in contexts):
+        return []
+    found: list[metadata_store_pb2.Execution] = execution_lib.get_executions_associated_with_all_contexts(
+        handle, contexts
+    )
+    return found
+
+
+def _outputs_of(execution: metadata_store_pb2.Execution, handle: StoreHandle) -> tuple[Artifacts, Any]:
+    events = [e for e in handle.store.get_events_by_execution_ids([execution.id]) if e.type in _OUTPUT_EVENTS]
+    artifacts = {a.id: a for a in handle.store.get_artifacts_by_id([event.artifact_id for event in events])}
+    kinds = {t.id: t for t in handle.store.get_artifact_types_by_id([a.type_id for a in artifacts.values()])}
+    outputs: dict[str, list[types.Artifact]] = defaultdict(list)
+    for event in sorted(events, key=lambda event: event.path.steps[1].index if len(event.path.steps) > 1 else 0):
+        artifact = artifacts[event.artifact_id]
+        outputs[event.path.steps[0].key].append(artifact_utils.deserialize_artifact(kinds[artifact.type_id], artifact))
+    return dict(outputs), events[0].type if events else metadata_store_pb2.Event.OUTPUT
+
+
+def _cancel(node: GraphNode, handle: StoreHandle, execution: metadata_store_pb2.Execution) -> None:
+    if node.executor_spec is not None:
+        resolver = outputs_utils.OutputsResolver(node.proto, node.pipeline_info, node.runtime_spec)
+        slots: Mapping[str, list[types.Artifact]] = resolver.generate_output_artifacts(execution.id)
+        discard_outputs(Prepared("run", execution.id, outputs=dict(slots)))
+    execution.last_known_state = _State.CANCELED
+    handle.store.put_executions([execution])
