@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from penstock.errors import PenstockError
 
+# Beam's worker processes start fresh, so they need the stand-in module as a plug-in.
+_PLUGIN = "--beam_plugin=penstock.engine.tfdv_shim"
 _PROFILES: dict[str, tuple[str, ...]] = {
     "direct": ("--runner=DirectRunner", "--direct_running_mode=in_memory", "--direct_num_workers=1"),
-    # Worker processes start fresh, so they need the stand-in module as a plug-in.
     "direct-multi": (
         "--runner=DirectRunner",
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=0",
-        "--beam_plugin=penstock.engine.tfdv_shim",
+        _PLUGIN,
     ),
 }
 AVAILABLE = tuple(_PROFILES)
@@ -31,6 +32,14 @@ def pipeline_args(runner: str, extra: Sequence[str] = ()) -> list[str]:
             " Set `runner` in the environment."
         )
     return [*_PROFILES[runner], *extra]
+
+
+def missing_args(args: Sequence[str]) -> list[str]:
+    """Returns what options that people wrote for plain TFX lack: a runner, or what its worker processes need."""
+    if not names_runner(args):
+        return pipeline_args("direct")
+    has_processes = "--direct_running_mode=multi_processing" in args
+    return [_PLUGIN] if has_processes and _PLUGIN not in args else []
 
 
 def names_runner(args: Sequence[str]) -> bool:

@@ -70,12 +70,12 @@ def compile_declaration(declaration: Declaration, *, pipeline_root: str) -> pipe
 
 def _compile(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:
     compiled = tfx_compiler.Compiler().compile(pipeline)
-    _name_runner(compiled)
+    _complete_beam_args(compiled)
     return compiled
 
 
-def _name_runner(pipeline: pipeline_pb2.Pipeline) -> None:
-    """Gives Beam nodes that do not say which runner they want the in-memory direct one."""
+def _complete_beam_args(pipeline: pipeline_pb2.Pipeline) -> None:
+    """Gives Beam nodes that do not say which runner they want the in-memory direct one, and others what they lack."""
     deployment = pipeline_pb2.IntermediateDeploymentConfig()
     pipeline.deployment_config.Unpack(deployment)
     for packed in deployment.executor_specs.values():
@@ -83,12 +83,10 @@ def _name_runner(pipeline: pipeline_pb2.Pipeline) -> None:
         if not packed.Unpack(beam):
             continue
         args = [placeholder.value.string_value for placeholder in beam.beam_pipeline_args_placeholders]
-        if profiles.names_runner(args):
-            continue
-        for arg in profiles.pipeline_args("direct"):
+        for arg in profiles.missing_args(args):
             beam.beam_pipeline_args_placeholders.add().value.string_value = arg
         packed.Pack(beam)
     pipeline.deployment_config.Pack(deployment)
     for entry in pipeline.nodes:
         if entry.HasField("sub_pipeline"):
-            _name_runner(entry.sub_pipeline)
+            _complete_beam_args(entry.sub_pipeline)

@@ -36,9 +36,9 @@ def run(message: dict[str, Any], outcome_descriptor: int) -> int:
         _redirect(log)
         os.environ.clear()
         os.environ.update(message["env"])
-    # For processes that the user's code starts, Beam's own workers among them.
-    own_path = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([*message["sys_path"], *([own_path] if own_path else [])])
+        # For processes that the user's code starts, Beam's own workers among them.
+        own_path = os.environ.get("PYTHONPATH")
+        os.environ["PYTHONPATH"] = os.pathsep.join([*message["sys_path"], *([own_path] if own_path else [])])
         os.chdir(message["cwd"])
         sys.argv = ["penstock-worker"]
         sys.path[:0] = message["sys_path"]
