@@ -40,6 +40,15 @@ def every_component(data: str, schema: str, times: int = 1):
     )
 
 
+def beam_processes(data: str):
+    """Beam in processes of its own, with the options that TFX's examples have."""
+    return Pipeline(
+        pipeline_name="beam-processes",
+        components=[parts.Lines(folder=data)],
+        beam_pipeline_args=["--direct_running_mode=multi_processing", "--direct_num_workers=1"],
+    )
+
+
 def import_examples(folder: str):
     """Reads records that another pipeline's ExampleGen wrote."""
     splits = [

@@ -73,6 +73,11 @@ class LinesSpec(types.ComponentSpec):
     OUTPUTS = {"lines": component_spec.ChannelParameter(type=Integer)}  # noqa: RUF012
 
 
+def as_text(number):
+    """Beam's workers import this by its name."""
+    return str(number)
+
+
 class LinesExecutor(base_beam_executor.BaseBeamExecutor):
     """Counts lines with Beam."""
 
@@ -83,7 +88,7 @@ class LinesExecutor(base_beam_executor.BaseBeamExecutor):
                 pipeline
                 | beam.io.ReadFromText(os.path.join(exec_properties["folder"], "*.csv"))
                 | beam.combiners.Count.Globally()
-                | beam.Map(str)
+                | beam.Map(as_text)
                 | beam.io.WriteToText(lines.uri, shard_name_template="", append_trailing_newlines=False)
             )
 
@@ -119,8 +124,9 @@ def add_with_beam(
 @component
 def make_model(model: OutputArtifact[Model]):
     """Stands for a trainer."""
-    os.makedirs(model.uri, exist_ok=True)
-    with open(os.path.join(model.uri, "weights"), "w") as stream:
+    folder = os.path.join(model.uri, "Format-Serving")
+    os.makedirs(folder)
+    with open(os.path.join(folder, "weights"), "w") as stream:
         stream.write("0.5")
 
 

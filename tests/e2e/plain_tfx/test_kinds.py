@@ -199,6 +199,12 @@ def test_a_loop_runs_once_and_says_so_where_it_should_run_twice(home: Home) -> N
     assert home.states()["locate"] == "failed"
 
 
+def test_beam_in_processes_of_its_own_finds_the_users_code(home: Home) -> None:
+    result = home.run("beam_processes", data=home.folder / "data")
+    assert result.status == 0, result.stderr
+    assert int(home.value("Lines", "lines")) == ROWS + 1
+
+
 def test_hyperparameters_are_searched(home: Home) -> None:
     result = home.run("tuner", data=home.folder / "data", module_file=FILE.with_name("tuning.py"))
     assert result.status == 0, result.stderr
