@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata as packages
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx.orchestration.portable import cache_utils
-from tfx.orchestration.portable.mlmd import context_lib
-from tfx.types import Artifact
+from tfx.dsl.io import fileio
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
+from tfx.types import Artifact, artifact_utils
 
-from penstock.engine import user_code
-from penstock.engine.artifact_properties import DIGEST_PROPERTY
+from penstock.engine import content, user_code
+from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.engine.graph import GraphNode
 
+_OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 # What decides a node's result besides its own code, inputs and parameters.
 _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
@@ -62,9 +67,90 @@ def context(handle: Any, cache_key: str) -> metadata_store_pb2.Context:
     )
 
 
-def find(handle: Any, cache_context: metadata_store_pb2.Context) -> dict[str, list[Artifact]] | None:
-    """Returns the outputs of the newest successful execution of the key whose payloads still exist, or None."""
-    return cache_utils.get_cached_outputs(metadata_handle=handle, cache_context=cache_context)
+@dataclass(frozen=True)
+class Decision:
+    """Whether a node's result came from the cache, and why.
+
+    Attributes:
+        key: the cache key.
+        parts: what the key was made of.
+        outcome: `hit`, `miss`, or `off`: not looked up.
+        reason: for a miss or `off`, why, as far as the store can tell without comparing keys.
+        outputs: the outputs found; empty unless it is a hit.
+    """
+
+    key: str
+    parts: Mapping[str, Any]
+    outcome: str
+    reason: str = ""
+    outputs: Mapping[str, list[Artifact]] = field(default_factory=dict)
+
+
+NOTHING_YET = "no earlier execution has this key"
+
+
+def look_up(
+    handle: Any,
+    cache_context: metadata_store_pb2.Context,
+    parts: Mapping[str, Any],
+    max_age_seconds: float | None = None,
+) -> Decision:
+    """Looks for the newest successful execution of the key whose payloads are what they were when they were made.
+
+    Args:
+        handle: the metadata store.
+        cache_context: the key's context.
+        parts: what the key was made of.
+        max_age_seconds: older executions do not count; None for any age.
+    """
+    name = cache_context.name
+    executions = handle.store.get_executions_by_context(cache_context.id)
+    successful = [execution for execution in executions if execution_lib.is_execution_successful(execution)]
+    reasons = []
+    for execution in execution_lib.sort_executions_newest_to_oldest(successful):
+        if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
+            continue  # what it took over is an older execution's, which comes later
+        age = time.time() - execution.last_update_time_since_epoch / 1000
+        if max_age_seconds is not None and age > max_age_seconds:
+            reasons.append(f"execution {execution.id} is older than the cache may be ({max_age_seconds:g} s)")
+            continue
+        outputs = outputs_of(handle, execution)
+        damage = next((cause for artifact in chain(*outputs.values()) if (cause := _damage(artifact))), None)
+        if damage is None:
+            return Decision(name, parts, "hit", f"execution {execution.id} had the same key", outputs)
+        reasons.append(f"the outputs of execution {execution.id} cannot be used: {damage}")
+    return Decision(name, parts, "miss", "; ".join(reasons) or NOTHING_YET)
+
+
+def outputs_of(handle: Any, execution: metadata_store_pb2.Execution) -> dict[str, list[Artifact]]:
+    """Returns an execution's outputs by key, in the order in which they were published."""
+    events = [e for e in handle.store.get_events_by_execution_ids([execution.id]) if e.type in _OUTPUT_EVENTS]
+    artifacts = {a.id: a for a in handle.store.get_artifacts_by_id([event.artifact_id for event in events])}
+    kinds = {t.id: t for t in handle.store.get_artifact_types_by_id([a.type_id for a in artifacts.values()])}
+    outputs: dict[str, list[Artifact]] = defaultdict(list)
+    for event in sorted(events, key=lambda event: event.path.steps[1].index if len(event.path.steps) > 1 else 0):
+        artifact = artifacts[event.artifact_id]
+        outputs[event.path.steps[0].key].append(artifact_utils.deserialize_artifact(kinds[artifact.type_id], artifact))
+    return dict(outputs)
+
+
+def _damage(artifact: Artifact) -> str | None:
+    """What is wrong with an artifact's payload, or None if it is as it was recorded."""
+    if artifact.mlmd_artifact.state != metadata_store_pb2.Artifact.LIVE:
+        return f"artifact {artifact.id} is not live"
+    if not artifact.uri:
+        return None
+    if not fileio.exists(artifact.uri):
+        return f"{artifact.uri} is gone"
+    if not artifact.has_custom_property(DIGEST_PROPERTY):
+        return None
+    digest, size = content.digest(artifact.uri)
+    recorded = artifact.get_int_custom_property(SIZE_PROPERTY)
+    if size != recorded:
+        return f"{artifact.uri} has {size} bytes, {recorded} were recorded"
+    if digest != artifact.get_string_custom_property(DIGEST_PROPERTY):
+        return f"{artifact.uri} has another content than was recorded"
+    return None
 
 
 def _identity(artifact: Artifact) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import hashlib
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from google.protobuf import json_format
@@ -25,8 +22,8 @@ from tfx.proto import example_gen_pb2
 from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
 from tfx.types import standard_component_specs
 
-from penstock.engine import csv_check
-from penstock.engine.artifact_properties import DIGEST_PROPERTY, SIZE_PROPERTY
+from penstock.engine import content, csv_check
+from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
 from penstock.summaries import writer
 
@@ -128,28 +125,10 @@ def _add_missing(
 
 
 def _record_content(artifact: Any) -> None:
-    digest, size = content_digest(artifact.uri)
+    digest, size = content.digest(artifact.uri)
     if digest is not None:
         artifact.custom_properties[DIGEST_PROPERTY].string_value = digest
         artifact.custom_properties[SIZE_PROPERTY].int_value = size
-
-
-def content_digest(uri: str) -> tuple[str | None, int]:
-    """Returns a SHA-256 over names and bytes of all files under a local path, and their size in bytes.
-
-    Paths on other file systems give `(None, 0)`.
-    """
-    if "://" in uri or not os.path.exists(uri):
-        return None, 0
-    root = Path(uri)
-    files = [root] if root.is_file() else sorted(path for path in root.rglob("*") if path.is_file())
-    digest, size = hashlib.sha256(), 0
-    for path in files:
-        digest.update(str(path.relative_to(root)).encode() + b"\0")
-        with path.open("rb") as stream:
-            digest.update(hashlib.file_digest(stream, "sha256").digest())
-        size += path.stat().st_size
-    return digest.hexdigest(), size
 
 
 def _summarise(executed: Executed, info: data_types.ExecutionInfo) -> None:

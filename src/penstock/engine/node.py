@@ -34,7 +34,7 @@ from penstock.engine import cache
 from penstock.engine.graph import GraphNode
 from penstock.errors import PenstockError
 
-_IMPORTER = "tfx.dsl.components.common.importer.Importer"
+IMPORTER = "tfx.dsl.components.common.importer.Importer"
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 # A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
@@ -72,7 +72,7 @@ class Prepared:
         invocation: all that an executor needs, when `state` is `run`.
         contexts: contexts the results will be published into.
         outputs: outputs known now.
-        cache_key_parts: what the cache key was made of.
+        cache: what the cache answered; None where it was not asked.
     """
 
     state: str
@@ -80,7 +80,7 @@ class Prepared:
     invocation: execution_invocation_pb2.ExecutionInvocation | None = None
     contexts: list[metadata_store_pb2.Context] = field(default_factory=list)
     outputs: Artifacts = field(default_factory=dict)
-    cache_key_parts: dict[str, Any] = field(default_factory=dict)
+    cache: cache.Decision | None = None
 
 
 def prepare(
@@ -109,7 +109,7 @@ def prepare(
     node_type = node.proto.node_info.type.name
     if node_type == _RESOLVER:
         return _handle_system_node(resolver_node_handler.ResolverNodeHandler(), node, handle)
-    if node_type == _IMPORTER and not node.proto.inputs.conditionals:
+    if node_type == IMPORTER and not node.proto.inputs.conditionals:
         return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
 
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
@@ -120,7 +120,7 @@ def prepare(
         resolved = inputs_utils.resolve_input_artifacts(pipeline_node=node.proto, metadata_handle=handle)
         if isinstance(resolved, inputs_utils.Skip):
             return Prepared("skipped", contexts=contexts)
-        if node_type == _IMPORTER:  # its condition holds
+        if node_type == IMPORTER:  # its condition holds
             return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
         if len(resolved) > 1:
             raise NodeError(
@@ -178,13 +178,18 @@ def _prepare_execution(
     parts = cache.key_parts(node, inputs, parameters, import_roots)
     cache_context = cache.context(handle, cache.key(parts))
     contexts = [*contexts, cache_context]
-    if use_cache and node.proto.execution_options.caching_options.enable_cache:
-        cached = cache.find(handle, cache_context)
-        if cached is not None:
-            execution_publish_utils.publish_cached_executions(
-                metadata_handle=handle, contexts=contexts, executions=[execution], output_artifacts_maps=[cached]
-            )
-            return Prepared("cached", execution.id, contexts=contexts, outputs=cached, cache_key_parts=parts)
+    if not use_cache:
+        decision = cache.Decision(cache_context.name, parts, "off", "the run was started with --no-cache")
+    elif not node.proto.execution_options.caching_options.enable_cache:
+        decision = cache.Decision(cache_context.name, parts, "off", "the declaration switches the node's cache off")
+    else:
+        decision = cache.look_up(handle, cache_context, parts, node.settings.get("cache_ttl_seconds"))
+    if decision.outcome == "hit":
+        outputs = dict(decision.outputs)
+        execution_publish_utils.publish_cached_executions(
+            metadata_handle=handle, contexts=contexts, executions=[execution], output_artifacts_maps=[outputs]
+        )
+        return Prepared("cached", execution.id, contexts=contexts, outputs=outputs, cache=decision)
 
     invocation = data_types.ExecutionInfo(
         execution_id=execution.id,
@@ -198,7 +203,7 @@ def _prepare_execution(
         pipeline_info=node.pipeline_info,
         pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
     ).to_proto()
-    return Prepared("run", execution.id, invocation, contexts, outputs, parts)
+    return Prepared("run", execution.id, invocation, contexts, outputs, decision)
 
 
 def publish_success(

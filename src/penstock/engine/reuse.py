@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx import types
 from tfx.orchestration.portable import execution_publish_utils, outputs_utils
 from tfx.orchestration.portable.mlmd import context_lib, execution_lib
-from tfx.types import artifact_utils
 
+from penstock.engine import cache
 from penstock.engine.graph import GraphNode
-from penstock.engine.node import Artifacts, NodeError, Prepared, StoreHandle, discard_outputs
+from penstock.engine.node import IMPORTER, NodeError, Prepared, StoreHandle, discard_outputs
 
 _State = metadata_store_pb2.Execution.State
-_OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 _UNFINISHED = (_State.NEW, _State.RUNNING)
 
 
@@ -30,12 +27,13 @@ def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run:
     if not found:
         raise NodeError(f"it is not among the nodes to run, and run {base_run} has no outputs of it to use instead")
     base = execution_lib.sort_executions_newest_to_oldest(found)[0]
-    outputs, event_type = _outputs_of(base, handle)
+    outputs = cache.outputs_of(handle, base)
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
     execution = execution_publish_utils.register_execution(
         metadata_handle=handle, execution_type=node.proto.node_info.type, contexts=contexts
     )
-    if event_type == metadata_store_pb2.Event.INTERNAL_OUTPUT:
+    if node.executor_spec is None and node.proto.node_info.type.name != IMPORTER:
+        # Resolvers and the ends of sub-pipelines hand artifacts through, and do not count as their producers.
         execution_publish_utils.publish_internal_execution(
             metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=outputs
         )
@@ -63,7 +61,7 @@ def settle(node: GraphNode, handle: StoreHandle, run_id: str) -> Prepared | None
     if not finished:
         return None
     newest = execution_lib.sort_executions_newest_to_oldest(finished)[0]
-    outputs, _ = _outputs_of(newest, handle)
+    outputs = cache.outputs_of(handle, newest)
     state = "cached" if newest.last_known_state == _State.CACHED else "succeeded"
     return Prepared(state, newest.id, outputs=outputs)
 
@@ -84,17 +82,6 @@ def _executions(node: GraphNode, handle: StoreHandle, this_run: str, run_id: str
         handle, contexts
     )
     return found
-
-
-def _outputs_of(execution: metadata_store_pb2.Execution, handle: StoreHandle) -> tuple[Artifacts, Any]:
-    events = [e for e in handle.store.get_events_by_execution_ids([execution.id]) if e.type in _OUTPUT_EVENTS]
-    artifacts = {a.id: a for a in handle.store.get_artifacts_by_id([event.artifact_id for event in events])}
-    kinds = {t.id: t for t in handle.store.get_artifact_types_by_id([a.type_id for a in artifacts.values()])}
-    outputs: dict[str, list[types.Artifact]] = defaultdict(list)
-    for event in sorted(events, key=lambda event: event.path.steps[1].index if len(event.path.steps) > 1 else 0):
-        artifact = artifacts[event.artifact_id]
-        outputs[event.path.steps[0].key].append(artifact_utils.deserialize_artifact(kinds[artifact.type_id], artifact))
-    return dict(outputs), events[0].type if events else metadata_store_pb2.Event.OUTPUT
 
 
 def _cancel(node: GraphNode, handle: StoreHandle, execution: metadata_store_pb2.Execution) -> None:

@@ -1,7 +1,7 @@
-"""The part of the user's code that a node depends on, and a digest of what it means.
+"""The part of the user's code that a node depends on, and digests of what it means.
 
-The digest covers each project file that the entry points import, directly or not, as a syntax tree without docstrings:
-comments, formatting and docstrings do not change it. Files outside the import roots (installed packages) are covered by
+They cover each project file that the entry points import, directly or not, as syntax trees without docstrings:
+comments, formatting and docstrings do not change them. Files outside the import roots (installed packages) are covered by
 their versions instead. Data files that code reads by itself are not covered.
 """
 
@@ -12,9 +12,12 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+# Stands for a file's statements outside of functions and classes.
+MODULE = "<module>"
 
-def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[str, str]:
-    """Returns a digest for each project file that the entry points reach.
+
+def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[str, dict[str, str]]:
+    """Returns digests for each project file that the entry points reach.
 
     Args:
         entry_points: dotted names (`package.module.function`, `package.module.Class`) or paths of Python files. Names
@@ -22,12 +25,13 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
         import_roots: folders the user's modules are imported from, first match wins.
 
     Returns:
-        File path relative to its import root (or its name, for a file outside), to a hexadecimal digest.
+        File path relative to its import root (or its name, for a file outside), to the digest of each function and
+        class at its top level by name, and of everything else as `MODULE`.
     """
     pending: list[Path] = []
     for entry in entry_points:
         pending.extend([Path(entry)] if entry.endswith(".py") else _module_files(entry, import_roots))
-    found: dict[Path, str] = {}
+    found: dict[Path, dict[str, str]] = {}
     while pending:
         path = pending.pop()
         if path in found or not path.is_file():
@@ -36,12 +40,12 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
         try:
             tree = ast.parse(text)
         except (SyntaxError, ValueError):
-            found[path] = hashlib.sha256(text).hexdigest()
+            found[path] = {MODULE: hashlib.sha256(text).hexdigest()}
             continue
-        found[path] = _tree_digest(tree)
+        found[path] = _tree_digests(tree)
         for name in _imported_names(tree, path, import_roots):
             pending.extend(_module_files(name, import_roots))
-    return {_display(path, import_roots): digest for path, digest in sorted(found.items())}
+    return {_display(path, import_roots): named for path, named in sorted(found.items())}
 
 
 def entry_points(parameters: Mapping[str, object], class_paths: Iterable[str]) -> list[str]:
@@ -97,14 +101,21 @@ def _package_of(path: Path, import_roots: Sequence[Path]) -> list[str]:
     return []
 
 
-def _tree_digest(tree: ast.Module) -> str:
+def _tree_digests(tree: ast.Module) -> dict[str, str]:
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             continue
         first = node.body[0] if node.body else None
         if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
             node.body = node.body[1:]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    parts: dict[str, list[str]] = {MODULE: []}
+    for statement in tree.body:
+        if isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            parts.setdefault(statement.name, []).append(ast.dump(statement))
+            parts[MODULE].append(statement.name)  # where it stands among the statements counts, too
+        else:
+            parts[MODULE].append(ast.dump(statement))
+    return {name: hashlib.sha256("\n".join(texts).encode()).hexdigest() for name, texts in parts.items()}
 
 
 def _display(path: Path, import_roots: Sequence[Path]) -> str:

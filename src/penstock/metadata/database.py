@@ -135,6 +135,12 @@ class SqliteDatabase(Database):
                 ) from error
         self._connection = self._open(location.own_path, create)
         self.has_own_tables = self._has_table("main", "penstock_schema")
+        if create and not self.has_own_tables:
+            try:
+                self._refuse_strangers()
+            except StoreError:
+                self.close()
+                raise
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> list[Row]:
         with self._lock, self._explained():
@@ -217,6 +223,15 @@ class SqliteDatabase(Database):
             raise StoreError(
                 f"{path}: this SQLite database is no ml-metadata store: it has no table Artifact. "
                 "Move it away, or choose another store with --store or PENSTOCK_STORE."
+            )
+
+    def _refuse_strangers(self) -> None:
+        rows = self.query("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name LIMIT 5")
+        if rows:
+            names = ", ".join(row["name"] for row in rows)
+            raise StoreError(
+                f"{self.location.own_path}: this SQLite database is no store of Penstock's: it has no table "
+                f"penstock_schema, but {names}. Move it away, or choose another store with --store or PENSTOCK_STORE."
             )
 
     def _has_table(self, schema: str, name: str) -> bool:

@@ -191,6 +191,26 @@ def set_node(
             database.execute(f"UPDATE penstock_nodes SET {_assignments(changes)} {where}", {**changes, **key})
 
 
+def put_cache_decision(
+    database: Database, run_id: str, node_id: str, *, key: str, outcome: str, reason: str, parts: Mapping[str, Any]
+) -> None:
+    """Records what the cache answered for a node: the key, what it was made of, `hit`, `miss` or `off`, and why."""
+    database.execute(
+        "INSERT INTO penstock_cache_decisions (run_id, node_id, cache_key, outcome, reason, parts) "
+        "VALUES (:run_id, :node_id, :key, :outcome, :reason, :parts) "
+        "ON CONFLICT (run_id, node_id) DO UPDATE SET cache_key = excluded.cache_key, outcome = excluded.outcome, "
+        "reason = excluded.reason, parts = excluded.parts",
+        {
+            "run_id": run_id,
+            "node_id": node_id,
+            "key": key,
+            "outcome": outcome,
+            "reason": reason,
+            "parts": json.dumps(parts),
+        },
+    )
+
+
 def put_summary(database: Database, artifact_id: int, kind: str, content: Any) -> None:
     """Stores the small view of an artifact, JSON, in place of one stored before.
 

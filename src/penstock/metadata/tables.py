@@ -7,8 +7,8 @@ from penstock.metadata.database import Database
 
 SCHEMA_VERSION = 1
 
-# Times are seconds since the Unix epoch. `parameters`, `detail` and `content` hold JSON. `log` is a path relative to
-# the store's folder.
+# Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
+# relative to the store's folder.
 _STATEMENTS = (
     "CREATE TABLE IF NOT EXISTS penstock_schema (version INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS penstock_runs (
@@ -45,6 +45,14 @@ _STATEMENTS = (
         detail TEXT NOT NULL,
         PRIMARY KEY (run_id, node_id))""",
     "CREATE INDEX IF NOT EXISTS penstock_nodes_execution ON penstock_nodes (execution_id)",
+    """CREATE TABLE IF NOT EXISTS penstock_cache_decisions (
+        run_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        cache_key TEXT NOT NULL,
+        outcome TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        parts TEXT NOT NULL,
+        PRIMARY KEY (run_id, node_id))""",
     """CREATE TABLE IF NOT EXISTS penstock_summaries (
         artifact_id BIGINT NOT NULL PRIMARY KEY,
         kind TEXT NOT NULL,

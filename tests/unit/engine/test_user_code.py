@@ -38,7 +38,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def digests(project: Path) -> dict[str, str]:
+def digests(project: Path) -> dict[str, dict[str, str]]:
     return user_code.digests(["shop.model.run_fn"], [project])
 
 
@@ -58,6 +58,13 @@ def test_a_statement_more_anywhere_in_it_changes_it(project: Path, name: str) ->
     (project / name).write_text(FILES[name] + "\nadded = 1\n")
     after = digests(project)
     assert {key for key in before if before[key] != after[key]} == {name}
+
+
+def test_tells_functions_apart(project: Path) -> None:
+    before = digests(project)["shop/helpers.py"]
+    (project / "shop/helpers.py").write_text(FILES["shop/helpers.py"].replace("deep.depth", "deep.depth + 1"))
+    after = digests(project)["shop/helpers.py"]
+    assert {name for name in after if before[name] != after[name]} == {"train"}
 
 
 @pytest.mark.parametrize(

@@ -204,6 +204,17 @@ class Scheduler:
         except (PenstockError, OSError) as error:
             self._fail(node.id, str(error))
             return
+        if prepared.cache is not None:
+            asked = prepared.cache
+            recording.put_cache_decision(
+                self._database,
+                self._graph.run_id,
+                node.id,
+                key=asked.key,
+                outcome=asked.outcome,
+                reason=asked.reason,
+                parts=asked.parts,
+            )
         if prepared.state != "run":
             self._set(
                 node.id,
