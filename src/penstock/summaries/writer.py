@@ -76,7 +76,9 @@ def _feature_statistics(feature: Any) -> View:
     kind = feature.WhichOneof("stats")
     common = getattr(feature, kind).common_stats
     view["type"] = type(feature).Type.Name(feature.type)
-    view["missing"] = int(common.num_missing)
+    # TFDV counts an example whose feature is there but holds no value, as an empty cell of a CSV, as not missing.
+    empty = common.num_non_missing - common.tot_num_values if common.max_num_values <= 1 else 0
+    view["missing"] = int(common.num_missing + empty)
     if kind == "num_stats":
         statistics = feature.num_stats
         view.update(
