@@ -96,7 +96,7 @@ def _feature_statistics(feature: Any) -> View:
 
 
 def _schema(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`features`: name, type, whether every example must have it, and its domain where one is given."""
+    """`features`: name, type, whether every example must have a value of it, and its domain where one is given."""
     from google.protobuf import text_format
     from tensorflow_metadata.proto.v0 import schema_pb2
 
@@ -107,7 +107,8 @@ def _schema(artifact: Any, info: data_types.ExecutionInfo) -> View:
             {
                 "name": feature.name,
                 "type": schema_pb2.FeatureType.Name(feature.type),
-                "required": feature.presence.min_fraction == 1.0,
+                "required": feature.presence.min_fraction == 1.0
+                and (feature.value_count.min > 0 or feature.HasField("shape")),
                 "domain": domains.get(feature.domain),
             }
             for feature in schema.feature
