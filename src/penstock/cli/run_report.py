@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import click
 
 from penstock.cli import output
@@ -52,20 +55,23 @@ def _print_anomalies(database: Database, run_id: str) -> None:
     outputs = outputs_of_run(database, run_id)
     summaries = find_summaries(database, [artifact.artifact_id for _, artifact in outputs], ANOMALIES)
     for node, artifact in outputs:
-        summary = summaries.get(artifact.artifact_id)
-        found: dict[tuple[str, str], list[str]] = {}
-        for anomaly in summary.content["anomalies"] if summary else []:
-            what = " ".join((anomaly["description"] or anomaly["short"]).split())
-            found.setdefault((anomaly["feature"] or "the data", what), []).append(anomaly["split"])
-        if found:
-            _say(click.style("\nAnomalies", fg="red", bold=True) + f" ({node})")
-        for (feature, what), splits in list(found.items())[:_MOST_ANOMALIES]:
-            where = f"  (in {', '.join(splits)})" if any(splits) else ""
-            _say(f"  {feature}: {what}{where}")
-        if found:
-            more = len(found) - _MOST_ANOMALIES
-            and_more = f"{more} more, and all in full: " if more > 0 else ""
-            _say(f"  {and_more}penstock artifacts show {artifact.artifact_id}")
+        if artifact.artifact_id not in summaries:
+            continue
+        # Descriptions carry shares, which differ between splits.
+        found: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+        for anomaly in summaries[artifact.artifact_id].content["anomalies"]:
+            found.setdefault((anomaly["feature"] or "the data", anomaly["short"]), []).append(anomaly)
+        if not found:
+            continue
+        _say(click.style("\nAnomalies", fg="red", bold=True) + f" ({node})")
+        for (feature, short), anomalies in list(found.items())[:_MOST_ANOMALIES]:
+            splits = ", ".join(anomaly["split"] for anomaly in anomalies if anomaly["split"])
+            where = f" ({splits})" if splits else ""
+            _say(f"  {feature}{where}: {' '.join((anomalies[0]['description'] or short).split())}")
+        more = len(found) - _MOST_ANOMALIES
+        _say(
+            f"  {f'{more} more, and ' if more > 0 else ''}each in full: penstock artifacts show {artifact.artifact_id}"
+        )
 
 
 def _print_evaluations(database: Database, run_id: str) -> None:
