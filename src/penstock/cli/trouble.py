@@ -43,7 +43,7 @@ def explain(error: Exception) -> str:
 
 
 def _of_system(error: OSError) -> str:
-    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    place = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes | os.PathLike) else ""
     number = error.errno or 0
     line = f"{place}{error.strerror}."
     if number in _HINTS:

@@ -260,6 +260,11 @@ class SqliteDatabase(Database):
             )
         if "unable to open" in text or "readonly" in text:
             return f"{path}: the store cannot be opened ({text}). Check that it is a file you may read and write."
+        if "disk I/O" in text:
+            return (
+                f"{path}: the disk cannot be written, which reading needs too ({text}). If it is full, make room and "
+                "try again; what was recorded before is kept."
+            )
         if "full" in text:
             return f"{path}: the disk is full. Make room and try again; what was recorded before is kept."
         return f"{path}: the store answered: {text}"

@@ -170,13 +170,16 @@ def _locked(name: str) -> StoreError:
 
 def _is_locked(error: Exception) -> bool:
     text = str(error)
-    return "database is locked" in text or "database table is locked" in text
+    # AbortedError is how ml-metadata ends its own, shorter waiting for a lock.
+    return isinstance(error, errors.AbortedError) or "database is locked" in text or "database table is locked" in text
 
 
 def _broken(name: str, error: Exception) -> str:
     text = _first_line(error)
     if "full" in text:
         return f"{name}: the disk is full. Make room and run again; what was recorded before is kept."
+    if "disk I/O" in text:
+        return f"{name}: the disk cannot be written ({text}). If it is full, make room and run again."
     if "readonly" in text or "unable to open" in text:
         return f"{name}: cannot be written ({text}). Change the rights, or name another store with --store."
     return f"{name}: the store answered: {text}"
