@@ -27,6 +27,13 @@ _OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTE
 _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
 
+# Custom properties that say how an artifact came about. Others are for its reader, such as the span of examples.
+_BOOKKEEPING = frozenset(
+    (DIGEST_PROPERTY, SIZE_PROPERTY, "input_fingerprint", "is_external", "name", "pipeline_name", "producer_component",
+     "state", "tfx_version")
+)  # fmt: skip
+
+
 def key_parts(
     node: GraphNode,
     inputs: Mapping[str, Sequence[Artifact]],
@@ -156,9 +163,11 @@ def _damage(artifact: Artifact) -> str | None:
 def _identity(artifact: Artifact) -> str:
     """What an input is, as far as its reader can see: its content where that was recorded, else its place."""
     if artifact.has_custom_property(DIGEST_PROPERTY):
+        proto = artifact.mlmd_artifact
         properties = {
             name: value.WhichOneof("value") and str(getattr(value, value.WhichOneof("value")))
-            for name, value in artifact.mlmd_artifact.properties.items()
+            for name, value in chain(proto.properties.items(), proto.custom_properties.items())
+            if name not in _BOOKKEEPING
         }
         return f"{artifact.get_string_custom_property(DIGEST_PROPERTY)} {json.dumps(properties, sort_keys=True)}"
     return f"{artifact.id} {artifact.uri}"

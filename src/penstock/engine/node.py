@@ -6,8 +6,10 @@ What lies between, running the executor, is `engine/execution.py`, in another pr
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +25,20 @@ from tfx.orchestration.portable import (
     inputs_utils,
     outputs_utils,
     python_driver_operator,
-    resolver_node_handler,
 )
 from tfx.orchestration.portable.input_resolution import exceptions as resolution_errors
 from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
 from tfx.types.value_artifact import ValueArtifact
 
-from penstock.engine import cache
+from penstock.engine import cache, input_files
 from penstock.engine.graph import GraphNode
 from penstock.errors import PenstockError
 
 IMPORTER = "tfx.dsl.components.common.importer.Importer"
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
+# What TFX says of a strategy that resolves to nothing.
+_FOUND_NOTHING = re.compile(r"<[\w.]+\.(\w+) object at 0x\w+> returned None")
 _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 # A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
 _DRIVER_MODULE = "tfx.components.example_gen.driver."
@@ -107,10 +110,8 @@ def prepare(
     if node.enclosing in skipped or _gates(node).intersection(skipped):
         return Prepared("skipped")
     node_type = node.proto.node_info.type.name
-    if node_type == _RESOLVER:
-        return _handle_system_node(resolver_node_handler.ResolverNodeHandler(), node, handle)
     if node_type == IMPORTER and not node.proto.inputs.conditionals:
-        return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
+        return _import(node, handle)
 
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
     parameters = data_types_utils.build_parsed_value_dict(
@@ -121,7 +122,7 @@ def prepare(
         if isinstance(resolved, inputs_utils.Skip):
             return Prepared("skipped", contexts=contexts)
         if node_type == IMPORTER:  # its condition holds
-            return _handle_system_node(importer_node_handler.ImporterNodeHandler(), node, handle)
+            return _import(node, handle)
         if len(resolved) > 1:
             raise NodeError(
                 f"ForEach gives it {len(resolved)} sets of inputs; a node runs once, on one set. Hand it all of them as"
@@ -133,16 +134,21 @@ def prepare(
         if skipped and isinstance(error, resolution_errors.InsufficientInputError):
             return Prepared("skipped", contexts=contexts)
         execution = _register(node, handle, contexts, {}, parameters)
-        publish_failure(handle, execution.id, contexts, str(error))
-        raise NodeError(_resolution_message(error)) from error
+        message = _resolution_message(node, error)
+        publish_failure(handle, execution.id, contexts, message)
+        raise NodeError(message) from error
 
-    execution = _register(node, handle, contexts, inputs, parameters)
-    if node.executor_spec is None:  # begin or end of a sub-pipeline
-        handed_through = {name: inputs[name] for name in node.proto.outputs.outputs if name in inputs}
+    if node.executor_spec is None:  # a resolver, or begin or end of a sub-pipeline
+        is_resolver = node_type == _RESOLVER
+        names = inputs if is_resolver else node.proto.outputs.outputs
+        handed_through = {name: inputs[name] for name in names if name in inputs}
+        # As TFX records it, a resolver has no inputs: what it found goes out alone.
+        execution = _register(node, handle, contexts, {} if is_resolver else inputs, parameters)
         execution_publish_utils.publish_internal_execution(
             metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=handed_through
         )
         return Prepared("succeeded", execution.id, contexts=contexts, outputs=handed_through)
+    execution = _register(node, handle, contexts, inputs, parameters)
     try:
         return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, use_cache)
     except Exception as error:
@@ -183,7 +189,7 @@ def _prepare_execution(
     elif not node.proto.execution_options.caching_options.enable_cache:
         decision = cache.Decision(cache_context.name, parts, "off", "the declaration switches the node's cache off")
     else:
-        decision = cache.look_up(handle, cache_context, parts, node.settings.get("cache_ttl_seconds"))
+        decision = cache.look_up(handle, cache_context, parts, node.settings.get("cache_ttl_seconds") or None)
     if decision.outcome == "hit":
         outputs = dict(decision.outputs)
         execution_publish_utils.publish_cached_executions(
@@ -249,14 +255,10 @@ def publish_cancelled(handle: StoreHandle, execution_id: int) -> None:
     handle.store.put_executions([execution])
 
 
-def _handle_system_node(handler: Any, node: GraphNode, handle: StoreHandle) -> Prepared:
+def _import(node: GraphNode, handle: StoreHandle) -> Prepared:
+    handler = importer_node_handler.ImporterNodeHandler()
     info = handler.run(handle, node.proto, node.pipeline_info, node.runtime_spec)
-    if info.execution_id is None:
-        return Prepared("skipped")
     [execution] = handle.store.get_executions_by_id([info.execution_id])
-    if execution.last_known_state == metadata_store_pb2.Execution.FAILED:
-        cause = execution.custom_properties["__execution_result__"].string_value
-        raise NodeError(f"its inputs do not resolve\n{cause}")
     state = "cached" if execution.last_known_state == metadata_store_pb2.Execution.CACHED else "succeeded"
     return Prepared(state, info.execution_id, outputs={k: list(v) for k, v in info.output_dict.items()})
 
@@ -320,6 +322,7 @@ def _run_driver(
         raise NodeError(f"the input cannot be read: {error}") from error
     for name, value in found.exec_properties.items():
         parameters[name] = getattr(value, value.WhichOneof("value"))
+    input_files.check_present(parameters)
     for name, artifacts in found.output_artifacts.items():
         artifact_class = outputs[name][0].type
         outputs[name] = []
@@ -329,7 +332,11 @@ def _run_driver(
             outputs[name].append(artifact)
 
 
-def _resolution_message(error: Exception) -> str:
+def _resolution_message(node: GraphNode, error: Exception) -> str:
+    if nothing := _FOUND_NOTHING.search(str(error)):
+        channels = chain.from_iterable(spec.channels for spec in node.proto.inputs.inputs.values())
+        wanted = " and ".join(sorted({channel.artifact_query.type.name for channel in channels}))
+        return f"{nothing[1]} finds no {wanted} in the store that it could take; run what makes them first"
     causes = [str(error)]
     cause = error.__cause__
     while cause is not None:
