@@ -64,7 +64,7 @@ def compile_declaration(declaration: Declaration, *, pipeline_root: str) -> pipe
     compiled = _compile(pipeline)
     for entry in compiled.nodes:
         node = declaration.nodes[entry.pipeline_node.node_info.id]
-        entry.pipeline_node.execution_options.caching_options.enable_cache = node.options.cache
+        entry.pipeline_node.execution_options.caching_options.enable_cache = node.options.cache.enabled
     return compiled
 
 

@@ -206,6 +206,7 @@ def _apply_options(component: BaseNode, node: Node) -> None:
         component.with_beam_pipeline_args(profiles.pipeline_args(options.runner))
     settings = {
         "backoff_seconds": options.backoff_seconds,
+        "cache_ttl_seconds": options.cache.ttl_seconds or 0.0,
         "env": dict(options.env),
         "resources": options.resources.model_dump(exclude_none=True),
     }

@@ -1,8 +1,8 @@
 """The part of the user's code that a node depends on, and digests of what it means.
 
 They cover each project file that the entry points import, directly or not, as syntax trees without docstrings:
-comments, formatting and docstrings do not change them. Files outside the import roots (installed packages) are covered by
-their versions instead. Data files that code reads by itself are not covered.
+comments, formatting and docstrings do not change them. Files outside the import roots (installed packages) are covered
+by their versions instead. Data files that code reads by itself are not covered.
 """
 
 from __future__ import annotations

@@ -182,7 +182,12 @@ def _options() -> Schema:
         "retries": _or_reference({"type": "integer", "minimum": 0, "maximum": 100}),
         "backoff": {"$ref": "#/$defs/duration"},
         "timeout": {"$ref": "#/$defs/duration"},
-        "cache": _value("bool"),
+        "cache": {
+            "anyOf": [
+                _value("bool"),
+                _closed({"enabled": _value("bool"), "ttl": {"$ref": "#/$defs/duration"}}),
+            ]
+        },
         "resources": {"$ref": "#/$defs/resources"},
         "env": {"$ref": "#/$defs/environment_variables"},
         "after": {"type": "array", "items": _TEXT, "description": "Nodes that must end before this one starts."},

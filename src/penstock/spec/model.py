@@ -81,13 +81,24 @@ class Resources(StrictModel):
     gpu: Annotated[int, Field(ge=0)] | None = None
 
 
+def _cache_options(value: Any) -> Any:
+    return {"enabled": value} if isinstance(value, bool) else value
+
+
+class CacheOptions(StrictModel):
+    """Whether a node's results may come from the cache, and how old they may be."""
+
+    enabled: bool = True
+    ttl_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(None, alias="ttl")
+
+
 class NodeOptions(StrictModel):
     """How a node is run, whatever its component. Times are in seconds."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     backoff_seconds: Seconds = Field(default=0.0, alias="backoff")
     timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(default=None, alias="timeout")
-    cache: bool = True
+    cache: Annotated[CacheOptions, BeforeValidator(_cache_options)] = CacheOptions()
     resources: Resources = Resources()
     env: dict[str, EnvironmentText] = {}
     after: list[str] = []

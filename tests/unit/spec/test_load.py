@@ -110,7 +110,7 @@ def test_a_whole_declaration(write: Write, tmp_path: Path) -> None:
     assert trainer.references() == [OutputReference("examples", "examples"), OutputReference("schema", "schema")]
     options = trainer.options
     assert (options.retries, options.backoff_seconds, options.timeout_seconds) == (2, 10.0, 5400.0)
-    assert (options.cache, options.after, options.runner) == (False, ["baseline"], "prism")
+    assert (options.cache.enabled, options.after, options.runner) == (False, ["baseline"], "prism")
     assert options.env == {"THREADS": "4", "WHO": "me"}
     assert (options.resources.cpu, options.resources.memory, options.resources.gpu) == (4.0, "8Gi", 1)
     metrics = declaration.nodes["evaluator"].arguments["eval_config"]["metrics_specs"][0]["metrics"]

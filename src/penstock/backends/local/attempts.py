@@ -61,7 +61,7 @@ class Attempt:
         log: the attempt's log.
         start_at: monotonic time before which it must not start; set while it waits.
         began: monotonic time at which it started; None while it waits.
-        timed_out: whether it is being ended because it took too long.
+        ended_because: why it is being ended, if the scheduler does so; None while it may go on.
     """
 
     node: GraphNode
@@ -72,7 +72,7 @@ class Attempt:
     first: int = 1
     start_at: float = 0.0
     began: float | None = None
-    timed_out: bool = False
+    ended_because: str | None = None
     _kill_at: float | None = None
 
     @property

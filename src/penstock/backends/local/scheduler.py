@@ -19,6 +19,7 @@ from tfx.proto.orchestration import execution_result_pb2
 
 from penstock.backends.local import deaths
 from penstock.backends.local.attempts import Attempt, Policy
+from penstock.backends.local.resources import Machine, Request, memory_of_group
 from penstock.backends.local.workers import Ended, Workers
 from penstock.engine import node as engine
 from penstock.engine import reuse
@@ -33,6 +34,7 @@ from penstock.summaries import detail
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
+_MEMORY_SECONDS = 1.0
 _SUMMARIES = "summaries.json"
 
 
@@ -106,6 +108,8 @@ class Scheduler:
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
         self._retrying: dict[str, Attempt] = {}
+        self._machine = Machine.this()
+        self._look_at_memory = 0.0
         self._attempts_before: dict[str, int] = {}
         selected = graph.nodes.keys() if settings.selected is None else settings.selected
         self._needed = set(selected).union(*map(graph.upstream, selected))
@@ -124,6 +128,7 @@ class Scheduler:
                 else:
                     self._start_ready()
                     self._end_overdue()
+                    self._end_greedy()
                 if self._running or self._retrying:
                     for ended in self._workers.events(_TICK_SECONDS):
                         self._finish(ended)
@@ -142,7 +147,8 @@ class Scheduler:
         """Starts what can start; nodes that need no worker are through at once and may free others."""
         now = time.monotonic()
         for attempt in list(self._retrying.values()):
-            if now >= attempt.start_at and len(self._running) < self._settings.jobs:
+            has_room = len(self._running) < self._settings.jobs and self._admits(attempt.node)
+            if now >= attempt.start_at and has_room:
                 del self._retrying[attempt.node.id]
                 self._start_attempt(attempt)
         progress = True
@@ -152,6 +158,8 @@ class Scheduler:
                 if self._states[node.id] != "waiting" or len(self._running) >= self._settings.jobs:
                     continue
                 if any(self._states[upstream] not in DONE_STATES for upstream in node.upstream):
+                    continue
+                if not self._admits(node):
                     continue
                 self._start(node)
                 progress = True
@@ -256,11 +264,32 @@ class Scheduler:
             sys_path=self._settings.import_roots,
         )
 
+    def _admits(self, node: GraphNode) -> bool:
+        running = [Request.of(attempt.node) for attempt in self._running.values()]
+        return self._machine.admits(running, Request.of(node))
+
+    def _end_greedy(self) -> None:
+        """Kills attempts whose processes together use more memory than their node asked for."""
+        now = time.monotonic()
+        if now < self._look_at_memory:
+            return
+        self._look_at_memory = now + _MEMORY_SECONDS
+        for attempt in self._running.values():
+            limit, pid = Request.of(attempt.node).memory, self._workers.pids.get(attempt.node.id)
+            if limit is None or pid is None:
+                continue
+            used = memory_of_group(pid)
+            if used > limit:
+                attempt.ended_because = (
+                    f"used {used / 2**20:,.0f} MiB of memory; its limit is {limit / 2**20:,.0f} MiB (resources.memory)"
+                )
+                attempt.end(self._workers, now, at_once=True)
+
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for attempt in self._running.values():
-            if attempt.timed_out or attempt.is_overdue(now):
-                attempt.timed_out = True
+            if attempt.is_overdue(now):
+                attempt.ended_because = f"timed out after {attempt.policy.timeout_seconds:g} s"
                 attempt.end(self._workers, now)
 
     def _finish(self, ended: Ended) -> None:
@@ -283,8 +312,8 @@ class Scheduler:
 
     def _finish_failed(self, attempt: Attempt, ended: Ended) -> None:
         can_retry = True
-        if attempt.timed_out:
-            cause = f"timed out after {attempt.policy.timeout_seconds:g} s"
+        if attempt.ended_because is not None:
+            cause = attempt.ended_because
         elif ended.outcome is None:
             cause = deaths.cause_of_death(ended, attempt.log, self._settings.import_roots)
         else:
