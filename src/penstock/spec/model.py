@@ -89,7 +89,7 @@ class CacheOptions(StrictModel):
     """Whether a node's results may come from the cache, and how old they may be."""
 
     enabled: bool = True
-    ttl_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(None, alias="ttl")
+    ttl_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(default=None, alias="ttl")
 
 
 class NodeOptions(StrictModel):

@@ -77,20 +77,18 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         watch: called with the graph and the run id once both are known; returns the run's `RunListener`.
         say: prints a line for people.
     """
-    light_tfx.load()
-    from penstock.metadata import mlmd
-
-    # A store that cannot be used is told before workers start, which takes long.
-    with (
-        closing(databases.connect(request.location, create=True)) as database,
-        closing(mlmd.open_store(request.location)) as store,
-        Workers() as workers,
-    ):
+    # The store's own tables first: opening them is quick, and tells of most stores that cannot be used. Then the
+    # workers, which load TensorFlow while this process loads what it needs itself.
+    with closing(databases.connect(request.location, create=True)) as database, Workers() as workers:
         if not workers.wait_ready(0.05):
             say("Starting workers: loading TensorFlow, Beam and TFX …")
-        resume = request.resume
-        ir = compile_in_worker(workers, request) if resume is None else _recorded_ir(database, resume)
-        return _run_compiled(request, ir, workers, store, database, watch)
+        light_tfx.load()
+        from penstock.metadata import mlmd
+
+        with closing(mlmd.open_store(request.location)) as store:
+            resume = request.resume
+            ir = compile_in_worker(workers, request) if resume is None else _recorded_ir(database, resume)
+            return _run_compiled(request, ir, workers, store, database, watch)
 
 
 def _recorded_ir(database: databases.Database, run_id: str) -> bytes:
