@@ -77,7 +77,8 @@ def _arguments(function: Callable[..., Any], parameters: Mapping[str, str], sour
 def _converted(text: str, parameter: inspect.Parameter | None, place: str) -> Any:
     if parameter is None:
         return text
-    wanted = parameter.annotation if isinstance(parameter.annotation, type) else type(parameter.default)
+    is_annotated = isinstance(parameter.annotation, type) and parameter.annotation is not parameter.empty
+    wanted = parameter.annotation if is_annotated else type(parameter.default)
     if parameter.annotation in ("int", "float", "bool", "str"):
         wanted = {"int": int, "float": float, "bool": bool, "str": str}[parameter.annotation]
     if wanted is bool:
