@@ -5,10 +5,15 @@ What `faulty` does is for each test to say; it has a module of its own, so that 
 
 from __future__ import annotations
 
+import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
+
+import pytest
 
 from tests.conftest import Penstock, Result
 
@@ -102,6 +107,10 @@ class Project:
         """Runs the pipeline to its end."""
         return self.penstock("run", self.folder, "--store", self.store, *options, environ=environ, timeout=timeout)
 
+    def start(self, *options: str, environ: dict[str, str] | None = None) -> subprocess.Popen[str]:
+        """Starts a run and returns its process."""
+        return self.penstock.start("run", self.folder, "--store", self.store, *options, environ=environ)
+
     def runs(self) -> list[dict[str, Any]]:
         """What `runs list` says, latest first."""
         listed = self.penstock("runs", "list", "--json", "--store", self.store)
@@ -113,6 +122,17 @@ class Project:
         shown = self.penstock("runs", "show", run, "--json", "--store", self.store)
         assert shown.status == 0, shown.stderr
         return {node["node_id"]: node["state"] for node in shown.json["nodes"]}
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[str] | None = None, seconds: float = 180) -> None:
+    """Waits until a condition holds; fails at once when a process that is to bring it about has ended."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if process is not None and process.poll() is not None:
+            pytest.fail(f"the process ended with status {process.returncode}: {process.communicate()[1]}")
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:g} s in vain")
+        time.sleep(0.05)
 
 
 def make_project(folder: Path, penstock: Penstock) -> Project:
