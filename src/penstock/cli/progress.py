@@ -74,8 +74,11 @@ class Progress:
         return time.monotonic() - self._began
 
     def say(self, text: str) -> None:
-        """Prints a line for people."""
-        click.echo(text, err=True)
+        """Prints a line for people, above the live table if there is one."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False)
+        else:
+            click.echo(text, err=True)
 
     def watch(self, graph: Any, run_id: str) -> Progress:
         """Begins to show a run's nodes."""

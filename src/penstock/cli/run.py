@@ -185,6 +185,7 @@ def make_request(
             base_run=base_run,
         )
     from penstock import spec
+    from penstock.backends.local import compiled
 
     declaration = spec.load(path, parameters=parameters, environment=environment)
     chosen = declaration.environment
@@ -193,11 +194,13 @@ def make_request(
             f"Environment {chosen.name!r} runs on {chosen.backend}, which this version cannot start; "
             "`penstock run` takes environments with `backend: local`."
         )
+    place = location.resolve(store, chosen.metadata, declaration.project)
     return RunRequest(
         source=str(declaration.file),
         project=declaration.project,
         import_roots=list(declaration.import_roots),
-        location=location.resolve(store, chosen.metadata, declaration.project),
+        location=place,
+        compile_key=compiled.key(declaration, place.folder),
         parameters=parameters,
         parameter_values=declaration.parameter_values,
         environment=chosen.name,

@@ -18,6 +18,7 @@ class RunRequest:
         source: a declaration's path or `FILE.py:CALLABLE`.
         parameters: values of parameters, as text.
         parameter_values: the same with defaults, for the record.
+        compile_key: names the compiled pipeline where it can be kept for the next run; None where it cannot.
         environment: the environment's name; None for the default one.
         environment_variables: the environment's own variables for nodes.
         project: the project's root.
@@ -38,6 +39,7 @@ class RunRequest:
     location: StoreLocation
     parameters: Mapping[str, str] = field(default_factory=dict)
     parameter_values: Mapping[str, Any] = field(default_factory=dict)
+    compile_key: str | None = None
     environment: str | None = None
     environment_variables: Mapping[str, str] = field(default_factory=dict)
     run_id: str | None = None

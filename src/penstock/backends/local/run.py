@@ -11,8 +11,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.backends.local import compiled
 from penstock.backends.local.request import RunRequest
-from penstock.backends.local.workers import Workers
+from penstock.backends.local.workers import LazyWorkers, Workers
 from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, PenstockError, Problem, UsageError
 from penstock.metadata import database as databases
@@ -77,18 +78,26 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         watch: called with the graph and the run id once both are known; returns the run's `RunListener`.
         say: prints a line for people.
     """
-    # The store's own tables first: opening them is quick, and tells of most stores that cannot be used. Then the
-    # workers, which load TensorFlow while this process loads what it needs itself.
-    with closing(databases.connect(request.location, create=True)) as database, Workers() as workers:
-        if not workers.wait_ready(0.05):
-            say("Starting workers: loading TensorFlow, Beam and TFX …")
+    # The store's own tables first: opening them is quick, and tells of most stores that cannot be used.
+    with closing(databases.connect(request.location, create=True)) as database, LazyWorkers(say) as workers:
+        ir = _known_ir(request, database)
+        if ir is None:
+            workers.get()  # they load TensorFlow while this process loads what it needs itself
         light_tfx.load()
         from penstock.metadata import mlmd
 
         with closing(mlmd.open_store(request.location)) as store:
-            resume = request.resume
-            ir = compile_in_worker(workers, request) if resume is None else _recorded_ir(database, resume)
+            if ir is None:
+                ir = compile_in_worker(workers.get(), request)
+                if request.compile_key is not None:
+                    compiled.save(request.location, request.compile_key, ir)
             return _run_compiled(request, ir, workers, store, database, watch)
+
+
+def _known_ir(request: RunRequest, database: databases.Database) -> bytes | None:
+    if request.resume is not None:
+        return _recorded_ir(database, request.resume)
+    return None if request.compile_key is None else compiled.load(request.location, request.compile_key)
 
 
 def _recorded_ir(database: databases.Database, run_id: str) -> bytes:
@@ -101,7 +110,7 @@ def _recorded_ir(database: databases.Database, run_id: str) -> bytes:
 def _run_compiled(
     request: RunRequest,
     ir: bytes,
-    workers: Workers,
+    workers: LazyWorkers,
     store: Any,
     database: databases.Database,
     watch: Callable[..., Any],

@@ -20,7 +20,7 @@ from tfx.proto.orchestration import execution_result_pb2
 from penstock.backends.local import deaths
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.resources import Machine, Request, memory_of_group
-from penstock.backends.local.workers import Ended, Workers
+from penstock.backends.local.workers import Ended, LazyWorkers
 from penstock.engine import node as engine
 from penstock.engine import reuse
 from penstock.engine.failures import Failure
@@ -93,7 +93,7 @@ class Scheduler:
         handle: engine.StoreHandle,
         database: Database,
         location: StoreLocation,
-        workers: Workers,
+        workers: LazyWorkers,
         settings: RunSettings,
         listener: RunListener,
     ):
@@ -130,7 +130,7 @@ class Scheduler:
                     self._end_overdue()
                     self._end_greedy()
                 if self._running or self._retrying:
-                    for ended in self._workers.events(_TICK_SECONDS):
+                    for ended in self._workers.get().events(_TICK_SECONDS):
                         self._finish(ended)
                 self._listener.tick()
         except BaseException as error:
@@ -251,7 +251,7 @@ class Scheduler:
         packed.Pack(node.executor_spec)
         attempt.began = time.monotonic()
         self._running[node.id] = attempt
-        self._workers.start(
+        self._workers.get().start(
             node.id,
             "execute",
             {
@@ -275,7 +275,7 @@ class Scheduler:
             return
         self._look_at_memory = now + _MEMORY_SECONDS
         for attempt in self._running.values():
-            limit, pid = Request.of(attempt.node).memory, self._workers.pids.get(attempt.node.id)
+            limit, pid = Request.of(attempt.node).memory, self._workers.get().pids.get(attempt.node.id)
             if limit is None or pid is None:
                 continue
             used = memory_of_group(pid)
@@ -283,14 +283,14 @@ class Scheduler:
                 attempt.ended_because = (
                     f"used {used / 2**20:,.0f} MiB of memory; its limit is {limit / 2**20:,.0f} MiB (resources.memory)"
                 )
-                attempt.end(self._workers, now, at_once=True)
+                attempt.end(self._workers.get(), now, at_once=True)
 
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for attempt in self._running.values():
             if attempt.is_overdue(now):
                 attempt.ended_because = f"timed out after {attempt.policy.timeout_seconds:g} s"
-                attempt.end(self._workers, now)
+                attempt.end(self._workers.get(), now)
 
     def _finish(self, ended: Ended) -> None:
         attempt = self._running.get(ended.job)
@@ -384,7 +384,7 @@ class Scheduler:
     def _cancel(self) -> None:
         now = time.monotonic()
         for attempt in self._running.values():
-            attempt.end(self._workers, now, at_once=self._cancel_requests > 1)
+            attempt.end(self._workers.get(), now, at_once=self._cancel_requests > 1)
         for attempt in self._retrying.values():
             self._cancel_execution(attempt)
         self._retrying.clear()

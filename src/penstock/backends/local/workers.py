@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +58,7 @@ class Workers:
     """A connection to the zygote of this environment. Use as a context manager; leaving it ends the jobs."""
 
     def __init__(self) -> None:
-        name = runtime_folder() / f"{_environment_name()}-{_environment_state()}"
+        name = runtime_folder() / f"{_environment_name()}-{environment_state()}"
         self._log = name.with_suffix(".log")
         self._connection = _connect(name.with_suffix(".sock"), self._log)
         self._reader = protocol.Reader(self._connection)
@@ -161,6 +161,29 @@ class Workers:
         )
 
 
+class LazyWorkers:
+    """Workers that are looked for, or started, when the first job needs one. Leaving it ends the jobs."""
+
+    def __init__(self, say: Callable[[str], None]):
+        self._say = say
+        self._workers: Workers | None = None
+
+    def __enter__(self) -> LazyWorkers:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        if self._workers is not None:
+            self._workers.__exit__()
+
+    def get(self) -> Workers:
+        """Returns the workers; the first time they may not be ready yet, and take jobs all the same."""
+        if self._workers is None:
+            self._workers = Workers()
+            if not self._workers.wait_ready(0.05):
+                self._say("Starting workers: loading TensorFlow, Beam and TFX …")
+        return self._workers
+
+
 def runtime_folder() -> Path:
     """The user's own folder for sockets and logs of worker processes, made if missing.
 
@@ -184,7 +207,7 @@ def _environment_name() -> str:
     return hashlib.sha256(f"{sys.executable} {os.environ.get('LD_LIBRARY_PATH', '')}".encode()).hexdigest()[:8]
 
 
-def _environment_state() -> str:
+def environment_state() -> str:
     """Changes when the interpreter, the installed packages or Penstock's own code do."""
     digest = hashlib.sha256(sys.version.encode())
     for folder in sorted({entry for entry in sys.path if entry.endswith("site-packages")}):
