@@ -192,15 +192,13 @@ def test_a_full_disk_under_the_logs(tmp_path: Path, penstock: Penstock) -> None:
         assert project.runs()[1]["state"] == "failed"
 
 
-def test_no_room_for_a_log_at_all(tmp_path: Path, penstock: Penstock) -> None:
+def test_no_room_for_logs_costs_quiet_nodes_nothing(tmp_path: Path, penstock: Penstock) -> None:
     project = make_project(tmp_path / "project", penstock)
     with mounted(project.store / "runs", "64k"):
         fill(project.store / "runs")
-        failed = project.run()
-        assert failed.status == 1, failed.stderr
-        assert "Traceback" not in failed.stderr
-        assert "log cannot be written" in failed.stderr and "No space left on device" in failed.stderr
-        assert project.states()["first"] == "failed"
+        ran = project.run()
+        assert ran.status == 0, ran.stderr
+        assert set(project.states().values()) == {"succeeded"}
 
 
 def test_a_full_disk_under_the_whole_store(tmp_path: Path, penstock: Penstock) -> None:

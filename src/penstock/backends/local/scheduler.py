@@ -354,7 +354,14 @@ class Scheduler:
 
     def _keep_summaries(self, log: Path, summaries: Mapping[str, Any]) -> None:
         """Saves summaries until their artifacts have ids: a run cut short between publication and record finds them."""
-        log.with_name(_SUMMARIES).write_text(json.dumps(summaries))
+        file = log.with_name(_SUMMARIES)
+        partial = file.with_suffix(".partial")
+        try:
+            partial.write_text(json.dumps(summaries))
+            partial.replace(file)
+        except OSError:
+            # Only a run cut short would miss it; a full disk must not cost the node its result.
+            partial.unlink(missing_ok=True)
 
     def _kept_summaries(self, node_id: str, attempt: int) -> Mapping[str, Any]:
         path = self._log_path(node_id, attempt).with_name(_SUMMARIES)
