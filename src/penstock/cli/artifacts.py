@@ -223,7 +223,9 @@ def _print_tree(graph: Lineage, direction: str) -> None:
     far_ends: dict[int, list[Use]] = {}
     for use in graph.edges:
         if use.direction == toward:
-            next_uses.setdefault(use.artifact_id, []).append(use)
+            following = next_uses.setdefault(use.artifact_id, [])
+            if use.execution not in (earlier.execution for earlier in following):
+                following.append(use)
         else:
             far_ends.setdefault(use.execution.execution_id, []).append(use)
     seen: set[int] = set()

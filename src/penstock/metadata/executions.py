@@ -125,28 +125,33 @@ def first_outputs(database: Database, artifact_ids: Sequence[int]) -> dict[int, 
 
 
 def read_uses(database: Database, events: Sequence[Row]) -> list[Use]:
-    """Completes rows of Event (id, artifact_id, execution_id, type), in their order, with execution and key."""
+    """Completes rows of Event (id, artifact_id, execution_id, type), in their order, with execution and key.
+
+    An artifact that one execution takes under several names has one event, and comes once for each name.
+    """
     executions = read_executions(database, (event["execution_id"] for event in events))
-    keys: dict[int, str] = {}
-    indexes: dict[int, int] = {}
+    places: dict[int, list[tuple[str | None, int]]] = {}
     for names, values in in_parts([event["id"] for event in events]):
+        # Keys and indexes alternate; ml-metadata keeps no other order than that of the rows.
         for row in database.query(
             f"SELECT event_id, is_index_step, step_index, step_key FROM EventPath WHERE event_id IN ({names})", values
         ):
-            if row["is_index_step"]:
-                indexes[row["event_id"]] = row["step_index"]
-            else:
-                keys[row["event_id"]] = row["step_key"]
+            of_event = places.setdefault(row["event_id"], [])
+            if not row["is_index_step"]:
+                of_event.append((row["step_key"], 0))
+            elif of_event:
+                of_event[-1] = (of_event[-1][0], row["step_index"])
     return [
         Use(
             artifact_id=event["artifact_id"],
             execution=executions[event["execution_id"]],
             direction="output" if event["type"] in (*OUTPUT_EVENTS, INTERNAL_OUTPUT_EVENT) else "input",
-            key=keys.get(event["id"]),
-            index=indexes.get(event["id"], 0),
+            key=key,
+            index=index,
         )
         for event in events
         if event["execution_id"] in executions
+        for key, index in places.get(event["id"]) or [(None, 0)]
     ]
 
 

@@ -100,3 +100,10 @@ def test_the_lineage_of_the_examples_reaches_the_pushed_model(first: Run) -> Non
     lineage = first.taxi.read("artifacts", "lineage", examples, "--down")
     pushed = first.artifact("pusher", "pushed_model")["artifact_id"]
     assert pushed in {artifact["artifact_id"] for artifact in lineage["artifacts"]}
+
+
+def test_an_artifact_taken_under_two_names_is_shown_with_both(first: Run, second: Run) -> None:
+    # In the second run the model that is evaluated and the blessed one are the same artifact.
+    consumers = first.artifact("trainer", "model")["consumers"]
+    keys = {use["key"] for use in consumers if (use["node"], use["run"]) == ("evaluator", second.run_id)}
+    assert keys == {"model", "baseline_model"}
