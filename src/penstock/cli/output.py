@@ -156,7 +156,7 @@ def number(value: float | None, signed: bool = False) -> str:
 def facts_in_words(facts: Mapping[str, Any]) -> str:
     """A node's facts in a few words: `15,002 examples`, `blessed`, `no anomalies`."""
     words = []
-    for name, value in facts.items():
+    for name, value in sorted(facts.items()):
         if name == "blessed":
             words.append("blessed" if value else "not blessed")
         elif name == "pushed_to":

@@ -79,8 +79,10 @@ def _print_evaluations(database: Database, run_id: str) -> None:
         overall = next((row for row in evaluation.slices if not row.slice), None)
         if overall is not None:
             named = [(name, overall.metrics[name]) for name in metrics.metric_names([overall])][:_MOST_METRICS]
-            values = "  ".join(f"{name} {output.number(value)}" for name, value in named)
-            _say(f"\n{click.style('Metrics', bold=True)} ({evaluation.node}, overall)\n  {values}")
+            width = max((len(name) for name, _ in named), default=0)
+            _say(f"\n{click.style('Metrics', bold=True)} ({evaluation.node}, overall)")
+            for name, value in named:
+                _say(f"  {name:<{width}}  {output.number(value):>8}")
         if evaluation.thresholds:
             _say(click.style("\nGate", bold=True))
         for gate in evaluation.thresholds:
