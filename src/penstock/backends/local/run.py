@@ -81,6 +81,9 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
     # The store's own tables first: opening them is quick, and tells of most stores that cannot be used.
     with closing(databases.connect(request.location, create=True)) as database, LazyWorkers(say) as workers:
         ir = _known_ir(request, database)
+        # By a connection that is closed before ml-metadata opens the file with a SQLite of its own.
+        with closing(databases.connect(request.location, create=False)) as reader:
+            reader.has_mlmd()
         if ir is None:
             workers.get()  # they load TensorFlow while this process loads what it needs itself
         light_tfx.load()
