@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from google.protobuf import json_format, struct_pb2
 from tfx.dsl.components.base import base_beam_executor, base_component, executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common import importer, resolver
+from tfx.dsl.experimental.conditionals import conditional
 from tfx.dsl.experimental.node_execution_options import utils as execution_options
+from tfx.dsl.placeholder import placeholder as ph
 from tfx.types import channel
+from tfx.types.value_artifact import ValueArtifact
 
 from penstock.beam import profiles
 from penstock.errors import DeclarationError, Problem
-from penstock.spec import ChannelQuery, Declaration, Node, OutputReference, catalog
+from penstock.spec import ChannelQuery, Declaration, Node, OutputReference, catalog, conditions
+
+_COMPARE: dict[str, Callable[[Any, Any], Any]] = {
+    "==": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 
 
 class _Refused(Exception):
@@ -40,7 +54,8 @@ def build(declaration: Declaration) -> dict[str, BaseNode]:
             continue
         _import_own(declaration, node)
         try:
-            component = _component(node, built)
+            with _condition(node, built):
+                component = _component(node, built)
         except _Refused as refusal:
             problems.append(_problem(declaration, node, str(refusal), *refusal.path))
             continue
@@ -68,6 +83,39 @@ def _import_own(declaration: Declaration, node: Node) -> None:
         place = declaration.place(node.id, "component")
         error.add_note(f"while importing {module} for node {node.id!r}, {place.file}:{place.line}")
         raise
+
+
+@contextmanager
+def _condition(node: Node, built: Mapping[str, BaseNode]) -> Iterator[None]:
+    """Components made inside run only where the node's condition holds."""
+    if node.when is None:
+        yield
+        return
+    with conditional.Cond(_predicate(node.when, built)):
+        yield
+
+
+def _predicate(condition: conditions.Condition, built: Mapping[str, BaseNode]) -> Any:
+    if isinstance(condition, conditions.Not):
+        return ph.logical_not(_predicate(condition.condition, built))
+    if isinstance(condition, conditions.Combination):
+        combine = ph.logical_and if condition.operator == "and" else ph.logical_or
+        return combine(_predicate(condition.left, built), _predicate(condition.right, built))
+    output = _output(OutputReference(condition.node, condition.output), built, "when")
+    artifact = output.future()[0]
+    if condition.property is None:
+        if not issubclass(output.type, ValueArtifact):
+            raise _Refused(
+                f"when: {condition.node}.{condition.output} is {output.type_name}, which holds no value; ask for a "
+                "property of it, as in ${nodes.evaluator.blessing}.blessed",
+                "when",
+            )
+        actual = artifact.value
+    elif condition.property in (output.type.PROPERTIES or {}):
+        actual = artifact.property(condition.property)
+    else:
+        actual = artifact.custom_property(condition.property)
+    return _COMPARE[condition.operator](actual, condition.literal)
 
 
 def _problem(declaration: Declaration, node: Node, message: str, *path: str) -> Problem:

@@ -192,6 +192,7 @@ def _options() -> Schema:
         "env": {"$ref": "#/$defs/environment_variables"},
         "after": {"type": "array", "items": _TEXT, "description": "Nodes that must end before this one starts."},
         "runner": _or_reference({"enum": list(get_args(Runner))}),
+        "when": {"type": "string", "description": "What must hold: ${nodes.evaluator.blessing}.blessed == 1"},
     }
 
 

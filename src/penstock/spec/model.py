@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from penstock.spec import conditions
 from penstock.spec.yaml_source import Place, Source
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -93,7 +94,7 @@ class CacheOptions(StrictModel):
 
 
 class NodeOptions(StrictModel):
-    """How a node is run, whatever its component. Times are in seconds."""
+    """How a node is run, whatever its component. Times are in seconds. `when`, see `conditions`, is read apart."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     backoff_seconds: Seconds = Field(default=0.0, alias="backoff")
@@ -105,7 +106,8 @@ class NodeOptions(StrictModel):
     runner: Runner | None = None
 
 
-OPTION_NAMES = tuple(option.alias or name for name, option in NodeOptions.model_fields.items())
+WHEN = "when"
+OPTION_NAMES = (*(option.alias or name for name, option in NodeOptions.model_fields.items()), WHEN)
 
 
 class EnvironmentSpec(StrictModel):
@@ -165,19 +167,23 @@ class Node:
             is its number; a path is absolute; an own class is `package.module:Class`, a standard artifact type or
             strategy its name; a function is `package.module.function`.
         options: how it is run.
+        when: what must hold for it to run; None for always.
     """
 
     id: str
     component: str
     arguments: Mapping[str, Any]
     options: NodeOptions
+    when: conditions.Condition | None = None
 
     def references(self) -> list[OutputReference]:
-        """Returns the outputs this node takes, in the order of its arguments."""
+        """Returns the outputs this node takes or whose properties it asks for, in the order of its arguments."""
         found: list[OutputReference] = []
         for value in self.arguments.values():
             items = value if isinstance(value, tuple) else (value,)
             found += [item for item in items if isinstance(item, OutputReference)]
+        if self.when is not None:
+            found += [OutputReference(asked.node, asked.output) for asked in conditions.comparisons(self.when)]
         return found
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.spec import conditions
 from penstock.spec.arguments import ArgumentChecker
 from penstock.spec.catalog import Catalog, Component, Input, Output
-from penstock.spec.model import NODE_ID_PATTERN, OPTION_NAMES, ChannelQuery, Node, NodeOptions, OutputReference
+from penstock.spec.model import NODE_ID_PATTERN, OPTION_NAMES, WHEN, ChannelQuery, Node, NodeOptions, OutputReference
 from penstock.spec.own_components import ComponentReader
 from penstock.spec.problems import Problems, describe, nearest
 from penstock.spec.substitution import UNKNOWN, Substitution
@@ -30,6 +31,7 @@ class _Draft:
     component: Component
     values: dict[str, Any]
     options: NodeOptions | None
+    when: conditions.Condition | None
 
     @property
     def path(self) -> ValuePath:
@@ -66,7 +68,7 @@ class NodeChecker:
         for draft in self.drafts.values():
             arguments = self._arguments(draft)
             if draft.options is not None:
-                nodes[draft.id] = Node(draft.id, draft.component.name, arguments, draft.options)
+                nodes[draft.id] = Node(draft.id, draft.component.name, arguments, draft.options, draft.when)
         self._report_cycles()
         return nodes
 
@@ -79,12 +81,25 @@ class NodeChecker:
             self.problems.at_key(path, f"The node {node_id!r} wants a mapping.", found=describe(value))
             return None
         values = {
-            key: self.substitution.replace(item, (*path, key)) for key, item in value.items() if key != "component"
+            key: self.substitution.replace(item, (*path, key))
+            for key, item in value.items()
+            if key not in ("component", WHEN)
         }
         options = {key: values.pop(key) for key in OPTION_NAMES if key in values}
         checked_options = validate(NodeOptions, options, path, self.problems, "A node")
         component = self._component(value, path)
-        return _Draft(node_id, component, values, checked_options) if component else None
+        when = self._condition(value[WHEN], (*path, WHEN)) if WHEN in value else None
+        return _Draft(node_id, component, values, checked_options, when) if component else None
+
+    def _condition(self, value: Any, path: ValuePath) -> conditions.Condition | None:
+        if not isinstance(value, str):
+            self.problems.at_value(path, "when wants a condition as text.", found=describe(value))
+            return None
+        try:
+            return conditions.parse(value, lambda reference: self.substitution.replace(reference, path))
+        except conditions.ConditionError as error:
+            self.problems.at_value(path, f"when {error}.", found=repr(value))
+            return None
 
     def _component(self, value: Mapping[str, Any], path: ValuePath) -> Component | None:
         name = value.get("component")
@@ -140,6 +155,8 @@ class NodeChecker:
         self._report_rules(draft)
         if component.name == "Resolver":
             self._report_resolver(draft, arguments)
+        for asked in conditions.comparisons(draft.when) if draft.when else ():
+            self._output(draft, WHEN, Input(None), OutputReference(asked.node, asked.output), (*draft.path, WHEN))
         if draft.options is not None:
             for index, node_id in enumerate(draft.options.after):
                 if node_id not in self.ids:
@@ -360,4 +377,5 @@ class NodeChecker:
             for item in value if isinstance(value, list) else (value,):
                 if isinstance(item, OutputReference):
                     found.add(item.node)
+        found.update(asked.node for asked in (conditions.comparisons(draft.when) if draft.when else ()))
         return found & self.drafts.keys()

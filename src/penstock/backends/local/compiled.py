@@ -30,7 +30,13 @@ def key(declaration: Declaration, pipeline_root: Path) -> str:
     parts = {
         "name": declaration.name,
         "nodes": [
-            [node.id, node.component, repr(sorted(node.arguments.items())), node.options.model_dump_json()]
+            [
+                node.id,
+                node.component,
+                repr(sorted(node.arguments.items())),
+                node.options.model_dump_json(),
+                repr(node.when),
+            ]
             for node in declaration.nodes.values()
         ],
         "environment": declaration.environment.model_dump_json(),
