@@ -27,12 +27,23 @@ _OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTE
 _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-model-analysis", "apache-beam")
 
 
-# Custom properties that say how an artifact came about, such as what a model was compared with to be blessed. Others are
-# for its reader, such as the span of examples.
+# Custom properties that say how an artifact came about, such as what a model was compared with to be blessed. Others
+# are for its reader, such as the span of examples.
 _BOOKKEEPING = frozenset(
-    (DIGEST_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id", "input_fingerprint", "is_external", "name", "pipeline_name", "producer_component",
-     "state", "tfx_version")
-)  # fmt: skip
+    (
+        DIGEST_PROPERTY,
+        SIZE_PROPERTY,
+        "baseline_model",
+        "baseline_model_id",
+        "input_fingerprint",
+        "is_external",
+        "name",
+        "pipeline_name",
+        "producer_component",
+        "state",
+        "tfx_version",
+    )
+)
 
 
 def key_parts(

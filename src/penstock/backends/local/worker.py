@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ def run(message: dict[str, Any], outcome_descriptor: int) -> int:
         _redirect(log)
         os.environ.clear()
         os.environ.update(message["env"])
+        tempfile.tempdir = None  # the zygote's, which does not know this job's TMPDIR
         # For processes that the user's code starts, Beam's own workers among them.
         own_path = os.environ.get("PYTHONPATH")
         os.environ["PYTHONPATH"] = os.pathsep.join([*message["sys_path"], *([own_path] if own_path else [])])

@@ -14,10 +14,12 @@ import importlib
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import struct
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,6 +51,7 @@ class _Job:
     pid: int
     pidfd: int
     outcome: int
+    scratch: str
     client: _Client
 
 
@@ -125,13 +128,16 @@ class Zygote:
 
     def _start(self, client: _Client, message: protocol.Message) -> None:
         outcome = os.memfd_create("penstock-outcome")
+        scratch = tempfile.mkdtemp(prefix="penstock-job-")
         sys.stdout.flush()
         sys.stderr.flush()
         pid = os.fork()
         if pid == 0:
+            # What user code and libraries leave in the temporary folder ends with the job.
+            message["env"] = {**message["env"], "TMPDIR": scratch}
             self._run_child(message, outcome)
         pidfd = os.pidfd_open(pid)
-        job = _Job(message["job"], pid, pidfd, outcome, client)
+        job = _Job(message["job"], pid, pidfd, outcome, scratch, client)
         client.jobs[job.id] = job
         self._selector.register(pidfd, selectors.EVENT_READ, (self._reap, job))
         self._send(client, {"event": "started", "job": job.id, "pid": pid})
@@ -166,6 +172,7 @@ class Zygote:
         os.close(job.pidfd)
         content = os.pread(job.outcome, os.fstat(job.outcome).st_size, 0)
         os.close(job.outcome)
+        shutil.rmtree(job.scratch, ignore_errors=True)
         job.client.jobs.pop(job.id, None)
         if job.client in self._clients:
             outcome: Any = json.loads(content) if content else None
