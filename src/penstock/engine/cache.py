@@ -30,20 +30,9 @@ _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-m
 # Custom properties that say how an artifact came about, such as what a model was compared with to be blessed. Others
 # are for its reader, such as the span of examples.
 _BOOKKEEPING = frozenset(
-    (
-        DIGEST_PROPERTY,
-        SIZE_PROPERTY,
-        "baseline_model",
-        "baseline_model_id",
-        "input_fingerprint",
-        "is_external",
-        "name",
-        "pipeline_name",
-        "producer_component",
-        "state",
-        "tfx_version",
-    )
-)
+    (DIGEST_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id", "input_fingerprint", "is_external", "name",
+     "pipeline_name", "producer_component", "state", "tfx_version")
+)  # fmt: skip
 
 
 def key_parts(
