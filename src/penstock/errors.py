@@ -67,6 +67,12 @@ class DeclarationError(PenstockError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+class NotStarted(PenstockError):
+    """Indicates that a run was not started on purpose: its pipeline's declaration says so. Not a failure."""
+
+    exit_status = 0
+
+
 class StoreError(PenstockError):
     """Indicates that the metadata store cannot be read or written."""
 

@@ -99,7 +99,7 @@ def carry_out(ask: Callable[[], RunRequest]) -> NoReturn:
     finally:
         progress.close()
     with connect(request.location, create=False) as database:
-        print_report(progress, result.state, database)
+        print_report(progress, result.state, database, result.error)
     sys.exit({"succeeded": 0, "failed": 1, "cancelled": 130}[result.state])
 
 

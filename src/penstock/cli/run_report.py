@@ -20,13 +20,15 @@ _MOST_METRICS = 8
 _MOST_ANOMALIES = 10
 
 
-def print_report(progress: Progress, state: str, database: Database) -> None:
+def print_report(progress: Progress, state: str, database: Database, error: str | None) -> None:
     """Prints the end of a run to standard error."""
     assert progress.run_id is not None
     counts = progress.counts()
     parts = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in counts.items())
     _say("")
     _say(click.style(f"{state.capitalize()} in {output.duration(progress.seconds)}", bold=True) + f": {parts}.")
+    if error is not None and not progress.failures:
+        _say(error)
     for node_id in progress.failures:
         _print_failure(progress, node_id)
     _print_anomalies(database, progress.run_id)

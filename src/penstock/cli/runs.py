@@ -149,7 +149,7 @@ def logs(run: str, node: str, follow: bool, store: str | None) -> None:
 @store_option
 def cancel(run: str, store: str | None) -> None:
     """Stop a run on this machine: its nodes are ended and recorded as cancelled."""
-    from penstock.cli.run_cancel import cancel_run
+    from penstock.backends.local.cancel import cancel_run
 
     with open_for_reading(store) as database:
         record = records.get_run(database, run)

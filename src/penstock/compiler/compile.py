@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from google.protobuf import struct_pb2
 from tfx.dsl.compiler import compiler as tfx_compiler
 from tfx.orchestration import pipeline as tfx_pipeline
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
@@ -60,12 +61,23 @@ def compile_declaration(declaration: Declaration, *, pipeline_root: str) -> pipe
         components=list(instances.values()),
         enable_cache=True,
         beam_pipeline_args=profiles.pipeline_args(environment.runner, environment.beam_args),
+        platform_config=_policy(declaration),
     )
     compiled = _compile(pipeline)
     for entry in compiled.nodes:
         node = declaration.nodes[entry.pipeline_node.node_info.id]
         entry.pipeline_node.execution_options.caching_options.enable_cache = node.options.cache.enabled
     return compiled
+
+
+def _policy(declaration: Declaration) -> struct_pb2.Struct | None:
+    """How a run as a whole is carried out, for which the IR has no field."""
+    given = declaration.policy.model_dump(exclude_defaults=True)
+    if not given:
+        return None
+    packed = struct_pb2.Struct()
+    packed.update(given)
+    return packed
 
 
 def _compile(pipeline: tfx_pipeline.Pipeline) -> pipeline_pb2.Pipeline:

@@ -56,11 +56,15 @@ class GraphNode:
 
 @dataclass(frozen=True)
 class Graph:
-    """A pipeline run's nodes in an order in which each comes after its upstream nodes."""
+    """A pipeline run's nodes in an order in which each comes after its upstream nodes.
+
+    `policy` says how the run as a whole is carried out, see `penstock.spec.RunPolicy`; what is not set is not there.
+    """
 
     pipeline: str
     run_id: str
     nodes: Mapping[str, GraphNode]
+    policy: Mapping[str, Any] = field(default_factory=dict)
 
     def upstream(self, node_id: str) -> set[str]:
         """Returns the ids of all nodes that `node_id` depends on, directly or not."""
@@ -104,7 +108,10 @@ def build(pipeline: pipeline_pb2.Pipeline, *, run_id: str, pipeline_root: str | 
                 f" {node.pipeline_info.id!r}; give one of them another with .with_id('…')"
             )
         nodes[node.id] = node
-    return Graph(filled.pipeline_info.id, run_id, _sorted(_without_strangers(nodes)))
+    deployment = pipeline_pb2.IntermediateDeploymentConfig()
+    filled.deployment_config.Unpack(deployment)
+    policy = _settings(deployment.pipeline_level_platform_config)
+    return Graph(filled.pipeline_info.id, run_id, _sorted(_without_strangers(nodes)), policy)
 
 
 def _walk(

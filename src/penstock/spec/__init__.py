@@ -10,6 +10,7 @@ from penstock.spec.model import (
     OutputReference,
     ParameterSpec,
     Resources,
+    RunPolicy,
 )
 from penstock.spec.yaml_source import Place
 
@@ -23,5 +24,6 @@ __all__ = [
     "ParameterSpec",
     "Place",
     "Resources",
+    "RunPolicy",
     "load",
 ]

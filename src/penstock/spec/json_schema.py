@@ -103,6 +103,7 @@ def build() -> Schema:
             "parameters": _named(PARAMETER_NAME_PATTERN, {"$ref": "#/$defs/parameter"}),
             "nodes": _named(NODE_ID_PATTERN, {"$ref": "#/$defs/node"}) | {"minProperties": 1},
             "environments": _named(ENVIRONMENT_NAME_PATTERN, {"$ref": "#/$defs/environment"}),
+            **_policy(),
         },
         required=["penstock", "name", "nodes"],
     )
@@ -193,6 +194,25 @@ def _options() -> Schema:
         "after": {"type": "array", "items": _TEXT, "description": "Nodes that must end before this one starts."},
         "runner": _or_reference({"enum": list(get_args(Runner))}),
         "when": {"type": "string", "description": "What must hold: ${nodes.evaluator.blessing}.blessed == 1"},
+    }
+
+
+def _policy() -> Schema:
+    handler = _closed(
+        {
+            "command": {"type": "array", "items": _TEXT, "minItems": 1},
+            "webhook": {"type": "string", "pattern": "^https?://"},
+            "timeout": {"$ref": "#/$defs/duration"},
+        }
+    )
+    handlers = {"type": "array", "items": handler}
+    concurrency = _closed(
+        {"policy": {"enum": ["queue", "skip", "replace"]}, "limit": {"type": "integer", "minimum": 1}}, ["policy"]
+    )
+    return {
+        "timeout": {"$ref": "#/$defs/duration"},
+        "concurrency": concurrency,
+        **dict.fromkeys(("on_success", "on_failure", "always"), handlers),
     }
 
 

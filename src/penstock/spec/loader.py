@@ -20,10 +20,12 @@ from penstock.spec.model import (
     ENVIRONMENT_NAME_PATTERN,
     NAME_PATTERN,
     PARAMETER_NAME_PATTERN,
+    POLICY_NAMES,
     Declaration,
     Environment,
     EnvironmentSpec,
     ParameterSpec,
+    RunPolicy,
     StrictModel,
 )
 from penstock.spec.nodes import NodeChecker
@@ -44,6 +46,11 @@ class _Top(StrictModel):
     parameters: dict[str, Any] | None = None
     nodes: Annotated[dict[str, Any], Field(min_length=1)]
     environments: dict[str, Any] | None = None
+    timeout: Any = None
+    concurrency: Any = None
+    on_success: Any = None
+    on_failure: Any = None
+    always: Any = None
 
 
 def find_file(path: Path) -> Path:
@@ -101,12 +108,14 @@ def load(
     substitution = Substitution(Scope(name, project, environ, values), problems)
     environments = _mapping(source.data, "environments")
     chosen = _environment(environments, environment, substitution, problems, file.parent)
+    given = {key: substitution.replace(source.data[key], (key,)) for key in POLICY_NAMES if key in source.data}
+    policy = validate(RunPolicy, given, (), problems, "A declaration")
     catalog = catalog_module.load()
     code = UserCode(paths.import_roots(file))
     checker = ArgumentChecker(catalog, code, problems, file.parent)
     nodes = NodeChecker(catalog, ComponentReader(code, catalog), checker, substitution, problems)
     checked_nodes = nodes.check(_mapping(source.data, "nodes"))
-    if problems.found or top is None or chosen is None:
+    if problems.found or top is None or chosen is None or policy is None:
         raise DeclarationError(problems.sorted())
     return Declaration(
         file=file,
@@ -119,6 +128,7 @@ def load(
         nodes=checked_nodes,
         environment=chosen,
         environments=tuple(environments),
+        policy=policy,
         source=source,
     )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from penstock.spec import conditions
 from penstock.spec.yaml_source import Place, Source
@@ -129,6 +129,43 @@ class Environment(EnvironmentSpec):
     name: str
 
 
+class Concurrency(StrictModel):
+    """What happens when a run starts while others of the same pipeline are going on.
+
+    `queue` waits until fewer than `limit` are, `skip` does not start, `replace` cancels the oldest.
+    """
+
+    policy: Literal["queue", "skip", "replace"]
+    limit: Annotated[int, Field(ge=1)] = 1
+
+
+class ExitHandler(StrictModel):
+    """What is done when a run has ended: a command, or a request to an address (`webhook`) with the run as JSON."""
+
+    command: Annotated[list[str], Field(min_length=1)] | None = None
+    webhook: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    timeout_seconds: Annotated[Seconds, Field(gt=0)] = Field(default=60.0, alias="timeout")
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> ExitHandler:
+        if (self.command is None) == (self.webhook is None):
+            raise ValueError("wants either 'command' or 'webhook'")
+        return self
+
+
+class RunPolicy(StrictModel):
+    """How a run as a whole is carried out. Time in seconds."""
+
+    timeout_seconds: Annotated[Seconds, Field(gt=0)] | None = Field(default=None, alias="timeout")
+    concurrency: Concurrency | None = None
+    on_success: list[ExitHandler] = []
+    on_failure: list[ExitHandler] = []
+    always: list[ExitHandler] = []
+
+
+POLICY_NAMES = tuple(field.alias or name for name, field in RunPolicy.model_fields.items())
+
+
 @dataclass(frozen=True)
 class OutputReference:
     """An output of another node, as an input's value."""
@@ -202,6 +239,7 @@ class Declaration:
         nodes: the nodes by id, in the file's order.
         environment: the chosen environment.
         environments: the names of all declared environments.
+        policy: how a run as a whole is carried out.
     """
 
     file: Path
@@ -214,6 +252,7 @@ class Declaration:
     nodes: Mapping[str, Node]
     environment: Environment
     environments: tuple[str, ...]
+    policy: RunPolicy
     source: Source = field(repr=False, compare=False)
 
     def place(self, node_id: str, *path: str | int) -> Place:

@@ -39,6 +39,7 @@ def key(declaration: Declaration, pipeline_root: Path) -> str:
             ]
             for node in declaration.nodes.values()
         ],
+        "policy": declaration.policy.model_dump_json(),
         "environment": declaration.environment.model_dump_json(),
         "pipeline_root": str(pipeline_root),
         "code": user_code.digests(names, declaration.import_roots),

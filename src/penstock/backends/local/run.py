@@ -15,7 +15,7 @@ from penstock.backends.local import compiled
 from penstock.backends.local.request import RunRequest
 from penstock.backends.local.workers import LazyWorkers, Workers
 from penstock.engine import light_tfx
-from penstock.errors import DeclarationError, PenstockError, Problem, UsageError
+from penstock.errors import DeclarationError, NotStarted, PenstockError, Problem, UsageError
 from penstock.metadata import database as databases
 from penstock.metadata import recording, runs
 
@@ -94,7 +94,7 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
                 ir = compile_in_worker(workers.get(), request)
                 if request.compile_key is not None:
                     compiled.save(request.location, request.compile_key, ir)
-            return _run_compiled(request, ir, workers, store, database, watch)
+            return _run_compiled(request, ir, workers, store, database, watch, say)
 
 
 def _known_ir(request: RunRequest, database: databases.Database) -> bytes | None:
@@ -117,10 +117,11 @@ def _run_compiled(
     store: Any,
     database: databases.Database,
     watch: Callable[..., Any],
+    say: Callable[[str], None],
 ) -> RunResult:
     from tfx.proto.orchestration import pipeline_pb2
 
-    from penstock.backends.local import requirements, scheduler, selection
+    from penstock.backends.local import admission, exit_handlers, requirements, scheduler, selection
     from penstock.engine import graph, node
 
     run_id = request.resume or request.run_id or recording.new_run_id()
@@ -139,14 +140,33 @@ def _run_compiled(
     if request.resume is not None:
         recording.set_run_state(database, run_id, "running")
     else:
-        _record_new_run(request, run_id, built, ir, database)
+        refusal = admission.admit(
+            built.policy.get("concurrency", {}),
+            built.pipeline,
+            database,
+            request.location,
+            lambda: _record_new_run(request, run_id, built, ir, database),
+            say,
+        )
+        if refusal is not None:
+            raise NotStarted(refusal)
     runner = scheduler.Scheduler(
         built, node.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
     )
     with _cancelling(runner.request_cancel):
         if request.resume is not None:
             runner.resume(runs.nodes_of(database, run_id))
-        return runner.run()
+        result = runner.run()
+    ended = {
+        "run_id": run_id,
+        "pipeline": built.pipeline,
+        "state": result.state,
+        "error": result.error,
+        "nodes": result.states,
+    }
+    for failure in exit_handlers.call(built.policy, ended, Path.cwd()):
+        say(f"Exit handler failed: {failure}")
+    return result
 
 
 def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, database: databases.Database) -> None:

@@ -77,11 +77,12 @@ class RunListener:
 
 @dataclass
 class RunResult:
-    """How a run ended: `succeeded`, `failed` or `cancelled`, and the state of each node."""
+    """How a run ended: `succeeded`, `failed` or `cancelled`, the state of each node, and in a line why it failed."""
 
     state: str
     states: dict[str, str]
     failures: dict[str, str] = field(default_factory=dict)
+    error: str | None = None
 
 
 class Scheduler:
@@ -108,6 +109,8 @@ class Scheduler:
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
         self._retrying: dict[str, Attempt] = {}
+        self._began = time.monotonic()
+        self._timed_out: str | None = None
         self._machine = Machine.this()
         self._look_at_memory = 0.0
         self._attempts_before: dict[str, int] = {}
@@ -129,6 +132,7 @@ class Scheduler:
                     self._start_ready()
                     self._end_overdue()
                     self._end_greedy()
+                    self._check_run_time()
                 if self._running or self._retrying:
                     for ended in self._workers.get().events(_TICK_SECONDS):
                         self._finish(ended)
@@ -285,6 +289,12 @@ class Scheduler:
                 )
                 attempt.end(self._workers.get(), now, at_once=True)
 
+    def _check_run_time(self) -> None:
+        limit = self._graph.policy.get("timeout_seconds")
+        if limit is not None and time.monotonic() - self._began > limit:
+            self._timed_out = f"the run timed out after {limit:g} s"
+            self._cancel_requests = max(1, self._cancel_requests)
+
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for attempt in self._running.values():
@@ -407,11 +417,12 @@ class Scheduler:
             for node_id, state in self._states.items():
                 if state == "waiting":
                     self._set(node_id, "cancelled")
-            state = "cancelled"
+            state = "cancelled" if self._timed_out is None else "failed"
         else:
             state = "failed" if self._failures else "succeeded"
-        recording.set_run_state(self._database, self._graph.run_id, state, error=self._first_failure())
-        return RunResult(state, dict(self._states), dict(self._failures))
+        error = self._timed_out or self._first_failure()
+        recording.set_run_state(self._database, self._graph.run_id, state, error=error)
+        return RunResult(state, dict(self._states), dict(self._failures), error)
 
     def _give_up(self, error: BaseException) -> None:
         """Records what can still be recorded when the scheduler itself fails; the caller raises the cause."""

@@ -19,12 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import penstock
-from penstock.backends.local import protocol, zygote
+from penstock.backends.local import protocol
 from penstock.errors import WorkerError
 
 WARM_MINUTES_VARIABLE = "PENSTOCK_WARM_MINUTES"
 RUNTIME_VARIABLE = "PENSTOCK_RUNTIME_DIR"
 _DEFAULT_WARM_MINUTES = 5.0
+_ZYGOTE = "penstock.backends.local.zygote"
 # What Linux allows in a Unix socket's address.
 _MOST_SOCKET_BYTES = 107
 
@@ -268,7 +269,7 @@ def _start(path: Path, log: Path) -> None:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
         if "PYTHONPATH" in environ:  # the zygote's working folder is another
             environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, environ["PYTHONPATH"].split(os.pathsep)))
-        command = [sys.executable, "-m", zygote.__name__, str(listener.fileno()), str(minutes * 60)]
+        command = [sys.executable, "-m", _ZYGOTE, str(listener.fileno()), str(minutes * 60)]
         with log.open("wb") as stream:
             subprocess.Popen(
                 command,

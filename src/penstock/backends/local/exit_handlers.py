@@ -1,0 +1,80 @@
+"""What is done when a run has ended: commands and webhooks, declared under `on_success`, `on_failure`, `always`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_MOST_SHOWN = 2000
+
+
+def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[str]:
+    """Calls the handlers that fit how a run ended, one after the other.
+
+    Every handler gets the run as JSON: a command on its standard input (with PENSTOCK_RUN_ID, PENSTOCK_PIPELINE and
+    PENSTOCK_RUN_STATE in its environment), a webhook as the body of a POST. None of them can change how the run ended.
+
+    Args:
+        policy: the pipeline's `RunPolicy` as plain values.
+        run: `run_id`, `pipeline`, `state`, `error` and `nodes` (state by node id).
+        cwd: working folder of the commands.
+
+    Returns:
+        For each handler that failed, what it was and why.
+    """
+    fitting = [] if run["state"] == "cancelled" else policy.get(f"on_{_OUTCOMES[run['state']]}", [])
+    failures = []
+    for handler in [*fitting, *policy.get("always", [])]:
+        timeout = handler.get("timeout_seconds", 60.0)
+        try:
+            if handler.get("command"):
+                _run_command(handler["command"], run, cwd, timeout)
+            else:
+                _post(handler["webhook"], run, timeout)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            what = " ".join(handler.get("command") or [handler["webhook"]])
+            failures.append(f"{what}: {_cause(error)}")
+    return failures
+
+
+_OUTCOMES = {"succeeded": "success", "failed": "failure"}
+
+
+def _run_command(command: list[str], run: Mapping[str, Any], cwd: Path, timeout: float) -> None:
+    environ = {
+        "PENSTOCK_RUN_ID": run["run_id"],
+        "PENSTOCK_PIPELINE": run["pipeline"],
+        "PENSTOCK_RUN_STATE": run["state"],
+    }
+    subprocess.run(
+        command,
+        input=json.dumps(run),
+        env={**os.environ, **environ},
+        cwd=cwd,
+        timeout=timeout,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def _post(address: str, run: Mapping[str, Any], timeout: float) -> None:
+    request = urllib.request.Request(
+        address, data=json.dumps(run).encode(), headers={"Content-Type": "application/json"}, method="POST"
+    )
+    with urllib.request.urlopen(request, timeout=timeout):
+        pass
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, subprocess.CalledProcessError):
+        said = (error.stderr or error.stdout or "").strip()[-_MOST_SHOWN:]
+        return f"ended with status {error.returncode}" + (f": {said}" if said else "")
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"took longer than {error.timeout:g} s"
+    return str(error)
