@@ -47,8 +47,21 @@ def create_run(
     backend: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     ir: bytes | None = None,
+    nodes: Sequence[tuple[str, str]] = (),
 ) -> Run:
-    """Records a run as running in this process.
+    """Records a run as running in this process, and with it, all or nothing, its nodes as waiting.
+
+    Args:
+        database: the store.
+        run_id: the run's id.
+        pipeline: the pipeline's name.
+        source: the declaration's path or `FILE.py:CALLABLE`.
+        project: the project's root.
+        environment: the environment's name.
+        backend: what runs the nodes.
+        parameters: the values of its parameters.
+        ir: the serialized TFX IR it is made from.
+        nodes: (node id, component's name) in the order of the declaration.
 
     Raises:
         UsageError: the id is taken, reserved, or would not do as a folder's name.
@@ -76,6 +89,7 @@ def create_run(
                 "pid": os.getpid(),
             },
         )
+        _insert_nodes(database, run_id, nodes)
     run = find_run(database, run_id)
     assert run is not None
     return run
@@ -114,12 +128,7 @@ def set_run_state(database: Database, run_id: str, state: str, error: str | None
 def create_nodes(database: Database, run_id: str, nodes: Sequence[tuple[str, str]]) -> None:
     """Records the nodes of a run as waiting; (node id, component's name) in the order of the declaration."""
     with database.transaction():
-        for position, (node_id, component) in enumerate(nodes):
-            database.execute(
-                "INSERT INTO penstock_nodes (run_id, node_id, position, component, state, attempt, detail) "
-                "VALUES (:run_id, :node_id, :position, :component, 'waiting', 0, '{}')",
-                {"run_id": run_id, "node_id": node_id, "position": position, "component": component},
-            )
+        _insert_nodes(database, run_id, nodes)
 
 
 def set_node(
@@ -226,6 +235,15 @@ def put_summary(database: Database, artifact_id: int, kind: str, content: Any) -
         "ON CONFLICT (artifact_id) DO UPDATE SET kind = excluded.kind, content = excluded.content",
         {"artifact_id": artifact_id, "kind": kind, "content": text},
     )
+
+
+def _insert_nodes(database: Database, run_id: str, nodes: Sequence[tuple[str, str]]) -> None:
+    for position, (node_id, component) in enumerate(nodes):
+        database.execute(
+            "INSERT INTO penstock_nodes (run_id, node_id, position, component, state, attempt, detail) "
+            "VALUES (:run_id, :node_id, :position, :component, 'waiting', 0, '{}')",
+            {"run_id": run_id, "node_id": node_id, "position": position, "component": component},
+        )
 
 
 def _assignments(changes: Mapping[str, Any]) -> str:

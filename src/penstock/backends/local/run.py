@@ -180,8 +180,8 @@ def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, d
         backend="local",
         parameters=request.parameter_values,
         ir=ir,
+        nodes=[(entry.id, entry.component) for entry in graph.nodes.values()],
     )
-    recording.create_nodes(database, run_id, [(entry.id, entry.component) for entry in graph.nodes.values()])
 
 
 @contextmanager
