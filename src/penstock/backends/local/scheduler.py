@@ -438,6 +438,7 @@ class Scheduler:
             with contextlib.suppress(Exception):
                 for running in [*self._running.values(), *self._retrying.values()]:
                     assert running.prepared.execution_id is not None
+                    engine.discard_outputs(running.prepared)
                     engine.publish_failure(
                         self._handle, running.prepared.execution_id, running.prepared.contexts, cause
                     )

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,10 @@ class Workers:
                     return ended
 
     def _lost(self) -> WorkerError:
+        """Ends what the zygote can no longer end, and returns the error to raise."""
+        for pid in self.pids.values():
+            with suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)
         tail = ""
         if self._log.is_file():
             lines = self._log.read_text(errors="replace").splitlines()[-15:]

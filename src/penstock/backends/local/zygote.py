@@ -9,6 +9,7 @@ safe.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import json
@@ -43,6 +44,8 @@ PRELOADED = (
     "penstock.engine.execution",
     "penstock.backends.local.worker",
 )
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass
@@ -131,21 +134,23 @@ class Zygote:
         scratch = tempfile.mkdtemp(prefix="penstock-job-")
         sys.stdout.flush()
         sys.stderr.flush()
+        zygote = os.getpid()
         pid = os.fork()
         if pid == 0:
             # What user code and libraries leave in the temporary folder ends with the job.
             message["env"] = {**message["env"], "TMPDIR": scratch}
-            self._run_child(message, outcome)
+            self._run_child(message, outcome, zygote)
         pidfd = os.pidfd_open(pid)
         job = _Job(message["job"], pid, pidfd, outcome, scratch, client)
         client.jobs[job.id] = job
         self._selector.register(pidfd, selectors.EVENT_READ, (self._reap, job))
         self._send(client, {"event": "started", "job": job.id, "pid": pid})
 
-    def _run_child(self, message: protocol.Message, outcome: int) -> None:
+    def _run_child(self, message: protocol.Message, outcome: int, zygote: int) -> None:
         """Runs the job in the forked child; never returns."""
         status = 70  # EX_SOFTWARE: the job did not even start
         try:
+            _end_with(zygote)
             self._selector.close()
             self._listener.close()
             for client in self._clients:
@@ -177,6 +182,13 @@ class Zygote:
         if job.client in self._clients:
             outcome: Any = json.loads(content) if content else None
             self._send(job.client, {"event": "ended", "job": job.id, "status": status, "outcome": outcome})
+
+
+def _end_with(parent: int) -> None:
+    """Lets the system kill this process as soon as its parent has died; nobody else would, nor hear of its end."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before that
+        os._exit(os.EX_SOFTWARE)
 
 
 def _signal_group(pid: int, number: int) -> None:
