@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -15,6 +16,9 @@ from penstock.backends.local.request import RunRequest
 from penstock.cli.output import shortest_path
 from penstock.errors import DeclarationError, UsageError
 from penstock.metadata.runs import Run
+
+# Slow to import, and worth to be loaded once for all nodes of a run.
+_SLOW_PACKAGES = ("tfx.v1", "keras_tuner")
 
 
 @click.command()
@@ -177,6 +181,7 @@ def make_request(
             location=location.resolve(store, project=project),
             parameters=parameters,
             parameter_values=parameters,
+            preload=_slow_imports([str(file), *parameters.values()], [file.parent]),
             run_id=run_id,
             jobs=jobs,
             use_cache=use_cache,
@@ -201,6 +206,7 @@ def make_request(
         import_roots=list(declaration.import_roots),
         location=place,
         compile_key=compiled.key(declaration, place.folder),
+        preload=_slow_imports(declaration.user_code(), declaration.import_roots),
         parameters=parameters,
         parameter_values=declaration.parameter_values,
         environment=chosen.name,
@@ -212,3 +218,10 @@ def make_request(
         to_nodes=to_nodes,
         base_run=base_run,
     )
+
+
+def _slow_imports(entry_points: Sequence[str], import_roots: Sequence[Path]) -> list[str]:
+    from penstock.engine import user_code
+
+    found = user_code.imported_names(entry_points, import_roots)
+    return [package for package in _SLOW_PACKAGES if any(f"{name}.".startswith(f"{package}.") for name in found)]

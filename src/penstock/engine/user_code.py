@@ -48,6 +48,28 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
     return {_display(path, import_roots): named for path, named in sorted(found.items())}
 
 
+def imported_names(entry_points: Iterable[str], import_roots: Sequence[Path]) -> set[str]:
+    """Returns the dotted names that the project files reached from the entry points import, as they are written."""
+    pending: list[Path] = []
+    for entry in entry_points:
+        pending.extend([Path(entry)] if entry.endswith(".py") else _module_files(entry, import_roots))
+    found: set[str] = set()
+    seen: set[Path] = set()
+    while pending:
+        path = pending.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        try:
+            tree = ast.parse(path.read_bytes())
+        except (SyntaxError, ValueError):
+            continue
+        for name in _imported_names(tree, path, import_roots):
+            found.add(name)
+            pending.extend(_module_files(name, import_roots))
+    return found
+
+
 def entry_points(parameters: Mapping[str, object], class_paths: Iterable[str]) -> list[str]:
     """Returns what in a node's parameters and executor could name user code; `digests` ignores the rest."""
     candidates = list(class_paths)

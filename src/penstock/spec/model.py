@@ -255,6 +255,12 @@ class Declaration:
     policy: RunPolicy
     source: Source = field(repr=False, compare=False)
 
+    def user_code(self) -> list[str]:
+        """Returns the dotted names that could name user code, prose and names of installed packages among them."""
+        texts = [node.component for node in self.nodes.values()]
+        texts += [value for node in self.nodes.values() for value in node.arguments.values() if isinstance(value, str)]
+        return [text.replace(":", ".") for text in texts]
+
     def place(self, node_id: str, *path: str | int) -> Place:
         """Returns where a node, or the value at `path` inside it, stands in the file."""
         if not path:

@@ -145,3 +145,9 @@ def test_any_other_value_changes_a_tree(tmp_path_factory: pytest.TempPathFactory
     before = user_code.digests([str(path)], [folder])
     path.write_text(f"x = {other}\n")
     assert (user_code.digests([str(path)], [folder]) == before) == (value == other)
+
+
+def test_names_what_reached_files_import(project: Path) -> None:
+    names = user_code.imported_names(["shop.model.run_fn"], [project])
+    assert {"json", "shop.features", "shop.helpers", "shop.deep"} <= names
+    assert "shop.unused" not in names

@@ -20,13 +20,6 @@ def key(declaration: Declaration, pipeline_root: Path) -> str:
     That is what the declaration says with every value filled in, the code of its own components, the installed packages
     and Penstock itself.
     """
-    names = [node.component.replace(":", ".") for node in declaration.nodes.values()]
-    names += [
-        value.replace(":", ".")
-        for node in declaration.nodes.values()
-        for value in node.arguments.values()
-        if isinstance(value, str) and ":" in value
-    ]
     parts = {
         "name": declaration.name,
         "nodes": [
@@ -42,7 +35,7 @@ def key(declaration: Declaration, pipeline_root: Path) -> str:
         "policy": declaration.policy.model_dump_json(),
         "environment": declaration.environment.model_dump_json(),
         "pipeline_root": str(pipeline_root),
-        "code": user_code.digests(names, declaration.import_roots),
+        "code": user_code.digests(declaration.user_code(), declaration.import_roots),
         "packages": workers.environment_state(),
     }
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

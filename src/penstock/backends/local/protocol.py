@@ -4,6 +4,7 @@ Scheduler to zygote:
     {"do": "start", "job": id, "kind": "compile" | "execute" | "ping", "request": {...}, "log": path, "cwd": path,
      "env": {...}, "sys_path": [...]}
     {"do": "kill", "job": id, "signal": number}
+    {"do": "load", "modules": [name, ...]}   loads packages that the jobs to come will import
     {"do": "stop"}   ends the zygote as soon as nobody is connected
 Zygote to scheduler:
     {"event": "ready"}

@@ -27,6 +27,7 @@ class RunRequest:
         run_id: the run's id; None for a new one.
         jobs: how many nodes may run at a time.
         use_cache: whether earlier results may be reused.
+        preload: slow packages that the user's code imports, for the zygote to load once for all workers.
         from_nodes: with `to_nodes`, the part to run: what lies downstream of these; all if empty.
         to_nodes: what lies upstream of these; all if empty.
         base_run: the run whose outputs nodes outside that part contribute; None for the latest that succeeded.
@@ -45,6 +46,7 @@ class RunRequest:
     run_id: str | None = None
     jobs: int | None = None
     use_cache: bool = True
+    preload: Sequence[str] = ()
     from_nodes: Sequence[str] = ()
     to_nodes: Sequence[str] = ()
     base_run: str | None = None

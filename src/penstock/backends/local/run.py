@@ -79,7 +79,10 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
         say: prints a line for people.
     """
     # The store's own tables first: opening them is quick, and tells of most stores that cannot be used.
-    with closing(databases.connect(request.location, create=True)) as database, LazyWorkers(say) as workers:
+    with (
+        closing(databases.connect(request.location, create=True)) as database,
+        LazyWorkers(say, request.preload) as workers,
+    ):
         ir = _known_ir(request, database)
         # By a connection that is closed before ml-metadata opens the file with a SQLite of its own.
         with closing(databases.connect(request.location, create=False)) as reader:

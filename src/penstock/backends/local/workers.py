@@ -111,6 +111,10 @@ class Workers:
         except OSError as error:
             raise self._lost() from error
 
+    def load(self, modules: Sequence[str]) -> None:
+        """Has slow packages loaded before the next job starts, once for all jobs; see `zygote.LOADABLE`."""
+        protocol.send(self._connection, {"do": "load", "modules": list(modules)})
+
     def stop_zygote(self) -> None:
         """Lets the zygote end as soon as nobody is connected, instead of waiting for the next run."""
         protocol.send(self._connection, {"do": "stop"})
@@ -169,8 +173,9 @@ class Workers:
 class LazyWorkers:
     """Workers that are looked for, or started, when the first job needs one. Leaving it ends the jobs."""
 
-    def __init__(self, say: Callable[[str], None]):
+    def __init__(self, say: Callable[[str], None], preload: Sequence[str] = ()):
         self._say = say
+        self._preload = preload
         self._workers: Workers | None = None
 
     def __enter__(self) -> LazyWorkers:
@@ -186,6 +191,8 @@ class LazyWorkers:
             self._workers = Workers()
             if not self._workers.wait_ready(0.05):
                 self._say("Starting workers: loading TensorFlow, Beam and TFX …")
+            if self._preload:
+                self._workers.load(self._preload)
         return self._workers
 
 
