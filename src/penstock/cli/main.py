@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "artifacts": ("penstock.cli.artifacts", "artifacts", "List artifacts, show one, trace its lineage."),
     "metrics": ("penstock.cli.metrics", "metrics", "Print a run's sliced metrics as a table."),
     "cache": ("penstock.cli.cache", "cache", "Explain why a node hit or missed the cache."),
+    "gc": ("penstock.cli.gc", "gc", "Remove old runs with what nobody needs of them."),
     "compile": ("penstock.cli.compile", "compile_", "Write the package a backend takes."),
     "doctor": ("penstock.cli.doctor", "doctor", "Check this machine; say how to mend what is wrong."),
 }
