@@ -15,6 +15,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from penstock.errors import StoreError
+from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 
 LOCK_TIMEOUT_SECONDS = float(os.environ.get("PENSTOCK_LOCK_TIMEOUT", "30"))
@@ -119,6 +120,9 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         StoreError: if it cannot be opened, is no metadata store, or stays locked.
     """
     if location.database is not None:
+        with connect(location, create=True, busy_timeout_seconds=LOCK_TIMEOUT_SECONDS) as database:
+            if not database.has_mlmd():
+                return _make_in_postgres(location, database)
         return GuardedMetadataStore(connection_config(location), None, location.display)
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +130,13 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
     _prepare_sqlite(location.mlmd_path)
     return GuardedMetadataStore(connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path))
+
+
+def _make_in_postgres(location: StoreLocation, database: Database) -> GuardedMetadataStore:
+    """Opens a store whose tables may be missing: two that make them at the same time fail."""
+    with database.transaction():
+        database.lock_schema()
+        return GuardedMetadataStore(connection_config(location), None, location.display)
 
 
 def _prepare_sqlite(path: Path) -> None:
