@@ -199,12 +199,24 @@ def _without_strangers(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
 
 
 def _sorted(nodes: Mapping[str, GraphNode]) -> dict[str, GraphNode]:
-    ordered: dict[str, GraphNode] = {}
-    remaining = dict(nodes)
-    while remaining:
-        ready = [node for node in remaining.values() if all(name in ordered for name in node.upstream)]
-        if not ready:
-            raise PenstockError(f"the nodes {', '.join(sorted(remaining))} depend on each other in a circle")
-        for node in ready:
-            ordered[node.id] = remaining.pop(node.id)
-    return ordered
+    """Orders nodes by the length of the longest way to them; where it is equal, as they came."""
+    downstream: dict[str, list[str]] = {name: [] for name in nodes}
+    for node in nodes.values():
+        for name in node.upstream:
+            downstream[name].append(node.id)
+    open_upstream = {node.id: len(node.upstream) for node in nodes.values()}
+    layer = [name for name, count in open_upstream.items() if count == 0]
+    depths: dict[str, int] = {}
+    while layer:
+        depths.update(dict.fromkeys(layer, len(depths)))
+        following = []
+        for name in layer:
+            for other in downstream[name]:
+                open_upstream[other] -= 1
+                if open_upstream[other] == 0:
+                    following.append(other)
+        layer = following
+    if len(depths) < len(nodes):
+        left = sorted(nodes.keys() - depths.keys())
+        raise PenstockError(f"the nodes {', '.join(left)} depend on each other in a circle")
+    return {name: nodes[name] for name in sorted(nodes, key=depths.__getitem__)}

@@ -114,8 +114,8 @@ class Scheduler:
         self._machine = Machine.this()
         self._look_at_memory = 0.0
         self._attempts_before: dict[str, int] = {}
-        selected = graph.nodes.keys() if settings.selected is None else settings.selected
-        self._needed = set(selected).union(*map(graph.upstream, selected))
+        selected = settings.selected
+        self._needed = set(graph.nodes) if selected is None else selected.union(*map(graph.upstream, selected))
         self._cancel_requests = 0
 
     def request_cancel(self) -> None:
@@ -159,7 +159,9 @@ class Scheduler:
         while progress and not self._cancel_requests:
             progress = False
             for node in self._graph.nodes.values():
-                if self._states[node.id] != "waiting" or len(self._running) >= self._settings.jobs:
+                if len(self._running) >= self._settings.jobs:
+                    return
+                if self._states[node.id] != "waiting":
                     continue
                 if any(self._states[upstream] not in DONE_STATES for upstream in node.upstream):
                     continue
@@ -348,8 +350,9 @@ class Scheduler:
     def _fail(self, node_id: str, cause: str, log: Path | None = None) -> None:
         self._failures[node_id] = cause
         self._set(node_id, "failed", error=cause, log_path=log)
+        affected = self._graph.downstream(node_id)
         for downstream in self._graph.nodes:
-            if downstream in self._graph.downstream(node_id) and self._states[downstream] == "waiting":
+            if downstream in affected and self._states[downstream] == "waiting":
                 self._set(downstream, "upstream_failed", error=f"needs {node_id}, which failed")
 
     def _store_summaries(self, outputs: engine.Artifacts, summaries: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
