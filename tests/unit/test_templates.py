@@ -6,6 +6,7 @@ import os
 import resource
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -104,17 +105,20 @@ def test_a_missing_parent_is_named(root: Path, parent: Path) -> None:
         create_project("sleeper", "night_train", parent / "elsewhere", root)
 
 
-@pytest.fixture
+@contextmanager
 def small_files() -> Iterator[None]:
-    """No file can grow beyond 30 bytes, as on a disk that is full."""
+    """No file can grow beyond 30 bytes, as on a disk that is full; the report of this test is such a file, too."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_nothing_is_left_when_writing_fails(root: Path, parent: Path, small_files: None) -> None:
-    with pytest.raises(PenstockError, match=r"Cannot write .*sleeper: .*Nothing was created"):
+def test_nothing_is_left_when_writing_fails(root: Path, parent: Path) -> None:
+    message = r"Cannot write .*sleeper: .*Nothing was created"
+    with pytest.raises(PenstockError, match=message), small_files():
         create_project("sleeper", "night_train", parent, root)
     assert os.listdir(parent) == []
 
