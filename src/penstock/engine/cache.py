@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -182,6 +183,7 @@ def _class_path(spec: Any) -> str:
     return str(getattr(spec, "class_path", "")) or _hash(spec.SerializeToString(deterministic=True))
 
 
+@functools.cache
 def _version(name: str) -> str:
     try:
         return packages.version(name)

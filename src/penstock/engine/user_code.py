@@ -8,6 +8,7 @@ by their versions instead. Data files that code reads by itself are not covered.
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -36,14 +37,8 @@ def digests(entry_points: Iterable[str], import_roots: Sequence[Path]) -> dict[s
         path = pending.pop()
         if path in found or not path.is_file():
             continue
-        text = path.read_bytes()
-        try:
-            tree = ast.parse(text)
-        except (SyntaxError, ValueError):
-            found[path] = {MODULE: hashlib.sha256(text).hexdigest()}
-            continue
-        found[path] = _tree_digests(tree)
-        for name in _imported_names(tree, path, import_roots):
+        found[path], names = _analyse(path.read_bytes(), _package_of(path, import_roots))
+        for name in names:
             pending.extend(_module_files(name, import_roots))
     return {_display(path, import_roots): named for path, named in sorted(found.items())}
 
@@ -60,11 +55,8 @@ def imported_names(entry_points: Iterable[str], import_roots: Sequence[Path]) ->
         if path in seen or not path.is_file():
             continue
         seen.add(path)
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        for name in _imported_names(tree, path, import_roots):
+        _, names = _analyse(path.read_bytes(), _package_of(path, import_roots))
+        for name in names:
             found.add(name)
             pending.extend(_module_files(name, import_roots))
     return found
@@ -102,8 +94,18 @@ def _module_files(name: str, import_roots: Sequence[Path]) -> list[Path]:
     return []
 
 
-def _imported_names(tree: ast.Module, path: Path, import_roots: Sequence[Path]) -> Iterator[str]:
-    package = _package_of(path, import_roots)
+@functools.lru_cache(maxsize=1024)
+def _analyse(text: bytes, package: tuple[str, ...]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Returns the digests of a file's parts, and the names it imports; many nodes share most of their files."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return {MODULE: hashlib.sha256(text).hexdigest()}, ()
+    names = tuple(dict.fromkeys(_imported_names(tree, package)))
+    return _tree_digests(tree), names
+
+
+def _imported_names(tree: ast.Module, package: tuple[str, ...]) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -116,11 +118,11 @@ def _imported_names(tree: ast.Module, path: Path, import_roots: Sequence[Path]) 
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
-def _package_of(path: Path, import_roots: Sequence[Path]) -> list[str]:
+def _package_of(path: Path, import_roots: Sequence[Path]) -> tuple[str, ...]:
     for root in import_roots:
         if path.is_relative_to(root):
-            return list(path.relative_to(root).parent.parts)
-    return []
+            return path.relative_to(root).parent.parts
+    return ()
 
 
 def _tree_digests(tree: ast.Module) -> dict[str, str]:
