@@ -88,7 +88,7 @@ def analyzed(columns: dict[str, list[Any]], tmp_path_factory: pytest.TempPathFac
     with beam.Pipeline(options=options) as pipeline, tft_beam.Context(temp_dir=str(folder / "temporary")):
         graph = (pipeline | beam.Create(rows), metadata) | tft_beam.AnalyzeDataset(preprocessing_fn)
         graph | tft_beam.WriteTransformFn(str(folder / "graph"))
-    # Beam's pipelines refer to themselves; what they hold of protobuf must not outlive it, or Python crashes at its end.
+    # Beam's pipelines refer to themselves; what they hold of protobuf must not outlive it, or Python crashes at exit.
     del graph, pipeline
     gc.collect()
     metadata_io.write_metadata(metadata, str(folder / "graph" / tft.TFTransformOutput.RAW_METADATA_DIR))
