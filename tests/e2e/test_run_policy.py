@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -117,3 +119,20 @@ def test_a_run_beside_another_of_its_pipeline(tmp_path: Path, penstock: Penstock
             waiting.communicate(timeout=120)
     expected = "succeeded" if policy == "queue" else "cancelled"
     assert project.states() == {"first": expected, "second": "succeeded"}
+
+
+def test_the_time_limit_of_a_node_does_not_count_how_long_workers_load(tmp_path: Path, penstock: Penstock) -> None:
+    project = make(tmp_path, penstock, "")
+    file = tmp_path / "pipeline.yaml"
+    file.write_text(file.read_text().replace("cache: false", "cache: false, timeout: 2s"))
+    for name in ("first", "second"):
+        project.release(name)
+        assert project.run(name).status == 0
+    runtime = tempfile.mkdtemp(prefix="penstock-")
+    # The pipeline of `second` is compiled already, so that the node is the first job of these new workers.
+    command = ("run", tmp_path, "-p", "name=second", "--run-id", "third")
+    cold = {"PENSTOCK_RUNTIME_DIR": runtime, "PENSTOCK_WARM_MINUTES": "0"}
+    done = penstock(*command, cwd=tmp_path, environ=cold)
+    shutil.rmtree(runtime)
+    assert done.status == 0, done.stderr
+    assert "Starting workers" in done.stderr

@@ -60,7 +60,7 @@ class Attempt:
         first: the number this time began with.
         log: the attempt's log.
         start_at: monotonic time before which it must not start; set while it waits.
-        began: monotonic time at which it started; None while it waits.
+        began: monotonic time at which its process started; None while there is none.
         ended_because: why it is being ended, if the scheduler does so; None while it may go on.
     """
 

@@ -255,7 +255,6 @@ class Scheduler:
             return
         packed = any_pb2.Any()
         packed.Pack(node.executor_spec)
-        attempt.began = time.monotonic()
         self._running[node.id] = attempt
         self._workers.get().start(
             node.id,
@@ -300,6 +299,8 @@ class Scheduler:
     def _end_overdue(self) -> None:
         now = time.monotonic()
         for attempt in self._running.values():
+            # Not before its process is there: workers may still be loading.
+            attempt.began = self._workers.get().started.get(attempt.node.id)
             if attempt.is_overdue(now):
                 attempt.ended_because = f"timed out after {attempt.policy.timeout_seconds:g} s"
                 attempt.end(self._workers.get(), now)

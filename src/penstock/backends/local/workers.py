@@ -65,7 +65,9 @@ class Workers:
         self._reader = protocol.Reader(self._connection)
         self._waiting: list[protocol.Message] = []
         self.is_ready = False
+        # Process id, and monotonic time of the start, of each job that runs.
         self.pids: dict[str, int] = {}
+        self.started: dict[str, float] = {}
 
     def __enter__(self) -> Workers:
         return self
@@ -138,8 +140,10 @@ class Workers:
                 self.is_ready = True
             elif message["event"] == "started":
                 self.pids[message["job"]] = message["pid"]
+                self.started[message["job"]] = time.monotonic()
             elif message["event"] == "ended":
                 self.pids.pop(message["job"], None)
+                self.started.pop(message["job"], None)
                 ended.append(Ended(message["job"], message["outcome"], message["status"]))
         return ended
 
