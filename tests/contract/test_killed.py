@@ -161,7 +161,7 @@ def test_scheduler_killed_at_some_places(turn: int, places: int, penstock: Penst
     assert_resumes(penstock, project)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 def test_scheduler_killed_at_every_place(places: int, penstock: Penstock, tmp_path: Path) -> None:
     failed: list[str] = []
@@ -175,7 +175,7 @@ def test_scheduler_killed_at_every_place(places: int, penstock: Penstock, tmp_pa
     assert failed == []
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.timeout(7200)
 def test_killed_again_and_again_at_any_moment(penstock: Penstock, tmp_path: Path) -> None:
     """Kills runs and resumed runs after a random time, on one project after another, until enough were hit."""
