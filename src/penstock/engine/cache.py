@@ -57,7 +57,7 @@ def key_parts(
             name: _hash(spec.SerializeToString(deterministic=True))
             for name, spec in sorted(node.proto.outputs.outputs.items())
         },
-        "parameters": {name: _hash(str(parameters[name]).encode()) for name in sorted(parameters)},
+        "parameters": {name: _hash(repr(parameters[name]).encode()) for name in sorted(parameters)},
         "environment": dict(node.settings.get("env", {})),
         "code": user_code.digests(user_code.entry_points(parameters, [class_path]), import_roots),
         "packages": {name: _version(name) for name in _PACKAGES},

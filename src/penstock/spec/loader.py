@@ -115,6 +115,8 @@ def load(
     checker = ArgumentChecker(catalog, code, problems, file.parent)
     nodes = NodeChecker(catalog, ComponentReader(code, catalog), checker, substitution, problems)
     checked_nodes = nodes.check(_mapping(source.data, "nodes"))
+    if name in _mapping(source.data, "nodes"):  # TFX counts the pipeline among its nodes
+        problems.at_key(("nodes", name), f"A node cannot be named like its pipeline, {name!r}.")
     if problems.found or top is None or chosen is None or policy is None:
         raise DeclarationError(problems.sorted())
     return Declaration(

@@ -42,6 +42,11 @@ MISTAKES = {
         "A node's id begins with a letter and has at most 63 letters, digits, '_' and '-'.",
         None,
     ),
+    "node named like the pipeline": (
+        "nodes:\n  ‸test: {component: CsvExampleGen, input_base: x}\n",
+        "A node cannot be named like its pipeline, 'test'.",
+        None,
+    ),
     "unknown argument": (
         GOOD_NODES + "  st: {component: StatisticsGen, ‸exampels: '${nodes.gen.examples}'}\n",
         "StatisticsGen has no input or parameter 'exampels'.",
