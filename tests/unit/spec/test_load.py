@@ -203,7 +203,7 @@ def test_folder_with_package_file_and_project_root(tmp_path: Path) -> None:
     (folder / "__init__.py").touch()
     (folder / "model.py").write_text("def run_fn(a): ...\n")
     (folder / "pipeline.yaml").write_text(
-        "penstock: 1\nname: t\nnodes:\n"
+        "penstock: 1\nname: taxi\nnodes:\n"
         "  e: {component: ImportExampleGen, input_base: x}\n"
         "  t: {component: Trainer, run_fn: taxi.model.run_fn, examples: '${nodes.e.examples}'}\n"
     )
