@@ -9,8 +9,20 @@ ANOMALIES = "anomalies"
 """The kind of the summary of an ExampleAnomalies artifact."""
 
 
-def facts(kind: str, view: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns facts by name, such as `{"examples": 15002}`; empty where a summary has none worth a cell."""
+# Transform describes its data before and after on the side; that is not what it is about.
+_BESIDES = ("pre_transform_", "post_transform_")
+
+
+def facts(output: str, kind: str, view: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns facts by name, such as `{"examples": 15002}`; empty where a summary has none worth a cell.
+
+    Args:
+        output: the output's name.
+        kind: the summary's kind.
+        view: the summary.
+    """
+    if output.startswith(_BESIDES):
+        return {}
     if kind == "examples":
         counts = [count for count in view["splits"].values() if count is not None]
         return {"examples": sum(counts)} if counts else {}

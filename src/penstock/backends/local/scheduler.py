@@ -363,7 +363,7 @@ class Scheduler:
                 if summary is not None:
                     kind, view = summary
                     recording.put_summary(self._database, artifact.id, kind, view)
-                    facts.update(detail.facts(kind, view))
+                    facts.update(detail.facts(name, kind, view))
         return facts
 
     def _keep_summaries(self, log: Path, summaries: Mapping[str, Any]) -> None:
@@ -384,11 +384,11 @@ class Scheduler:
 
     def _known_detail(self, outputs: engine.Artifacts) -> dict[str, Any]:
         facts: dict[str, Any] = {}
-        for artifacts in outputs.values():
+        for name, artifacts in outputs.items():
             for artifact in artifacts:
                 summary = find_summary(self._database, artifact.id)
                 if summary is not None:
-                    facts.update(detail.facts(summary.kind, summary.content))
+                    facts.update(detail.facts(name, summary.kind, summary.content))
         return facts
 
     def _set(self, node_id: str, state: str, *, log_path: Path | None = None, **facts: Any) -> None:
