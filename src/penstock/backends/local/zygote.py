@@ -50,6 +50,8 @@ LOADABLE = frozenset(("tfx.v1", "keras_tuner"))
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
+_FIRST_CLIENT_SECONDS = 60.0
+
 
 @dataclass
 class _Job:
@@ -76,7 +78,8 @@ class Zygote:
         self._idle_seconds = idle_seconds
         self._selector = selectors.DefaultSelector()
         self._clients: set[_Client] = set()
-        self._idle_since = time.monotonic()
+        # Whoever started it is about to connect, however short it may be idle afterwards.
+        self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
 
     def serve(self) -> None:
         """Serves until nobody has been connected for the idle time."""
