@@ -22,7 +22,7 @@ from tfx.proto import example_gen_pb2
 from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
 from tfx.types import standard_component_specs
 
-from penstock.beam import packaging
+from penstock.beam import packaging, signatures
 from penstock.engine import content, csv_check
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
@@ -60,6 +60,7 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
         Exception: whatever the executor raised.
     """
     packaging.leave_tfx_out()
+    signatures.remember()
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
     # What an attempt that was killed left behind.
