@@ -47,8 +47,8 @@ signatures.remember()
 assert core.get_signature is decorators.get_signature is signatures.get_signature
 found = [{name: str(core.get_signature(case)) for name, case in cases.items()} for _ in range(2)]
 with beam.Pipeline(options=beam.pipeline.PipelineOptions(["--direct_running_mode=in_memory"])) as pipeline:
-    total = pipeline | beam.Create([1, 2]) | beam.ParDo(Adding(1)) | beam.ParDo(Adding(10)) | beam.CombineGlobally(sum)
-    total | beam.Map(lambda x: print(x))
+    added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adding(1)) | "Again" >> beam.ParDo(Adding(10))
+    added | beam.CombineGlobally(sum) | beam.Map(lambda x: print(x))
 print(json.dumps([expected, *found]))
 """
 
