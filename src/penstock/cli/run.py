@@ -16,6 +16,7 @@ from penstock.backends.local.request import RunRequest
 from penstock.cli.output import shortest_path
 from penstock.errors import DeclarationError, UsageError
 from penstock.metadata.runs import Run
+from penstock.project import find_root
 
 # Slow to import, and worth to be loaded once for all nodes of a run.
 _SLOW_PACKAGES = ("tfx.v1", "keras_tuner")
@@ -173,7 +174,7 @@ def make_request(
         from penstock.cli.validate import check_python_source
 
         file, name = check_python_source(path)
-        project = location.find_project(file.parent)
+        project = find_root(file.parent)
         return RunRequest(
             source=f"{file}:{name}",
             project=project,

@@ -9,10 +9,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from penstock.errors import UsageError
+from penstock.project import STORE_FOLDER, find_root
 
 STORE_VARIABLE = "PENSTOCK_STORE"
-DEFAULT_FOLDER = ".penstock"
-_PROJECT_MARKERS = (DEFAULT_FOLDER, "pyproject.toml", ".git")
 _ALLOWED = (
     "a folder, sqlite:///FOLDER (sqlite:////FOLDER for an absolute path) "
     "or postgresql://USER:PASSWORD@HOST:PORT/DATABASE"
@@ -98,7 +97,7 @@ def resolve(
     Raises:
         UsageError: a value is neither a folder nor a URL of a kind that is supported.
     """
-    root = (project or find_project(Path.cwd())).absolute()
+    root = (project or find_root(Path.cwd())).absolute()
     variable = (os.environ if environ is None else environ).get(STORE_VARIABLE)
     candidates = (
         (option, "--store", Path.cwd()),
@@ -108,15 +107,7 @@ def resolve(
     for value, source, start in candidates:
         if value:
             return _parse(value, source, start, root)
-    return StoreLocation(root / DEFAULT_FOLDER)
-
-
-def find_project(start: Path) -> Path:
-    """The nearest folder from `start` upwards that looks like a project's root; `start` if there is none."""
-    for folder in (start, *start.parents):
-        if any((folder / marker).exists() for marker in _PROJECT_MARKERS):
-            return folder
-    return start
+    return StoreLocation(root / STORE_FOLDER)
 
 
 def postgres_address(url: str) -> PostgresAddress:
@@ -143,7 +134,7 @@ def _parse(value: str, source: str, start: Path, root: Path) -> StoreLocation:
         return StoreLocation(_folder(rest[1:], source, start))
     if scheme in ("postgresql", "postgres"):
         _check_postgres(value, source)
-        return StoreLocation(root / DEFAULT_FOLDER, "postgresql://" + rest)
+        return StoreLocation(root / STORE_FOLDER, "postgresql://" + rest)
     raise UsageError(f"{source}: a store cannot be of kind {scheme + '://'!r}. Allowed: {_ALLOWED}.")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from penstock.errors import DeclarationError, Problem
+from penstock.project import find_root
 from penstock.spec import catalog as catalog_module
 from penstock.spec import parameters as parameters_module
 from penstock.spec import paths, yaml_source
@@ -94,7 +95,7 @@ def load(
         raise DeclarationError(problems.sorted())
     top = validate(_Top, source.data, (), problems, "A declaration")
     name = _name(source.data, problems)
-    project = paths.project_root(file)
+    project = find_root(file.parent)
     scope = Scope(name, project, environ)
     specs = _parameter_specs(_mapping(source.data, "parameters"), problems)
     values = parameters_module.resolve(

@@ -7,15 +7,6 @@ import os.path
 from pathlib import Path
 
 PACKAGE_PREFIX = "package://"
-_ROOT_MARKS = (".penstock", "pyproject.toml", ".git")
-
-
-def project_root(file: Path) -> Path:
-    """Returns the nearest folder at or above the file that holds `.penstock`, `pyproject.toml` or `.git`."""
-    for folder in file.parents:
-        if any((folder / mark).exists() for mark in _ROOT_MARKS):
-            return folder
-    return file.parent
 
 
 def import_roots(file: Path) -> tuple[Path, ...]:
