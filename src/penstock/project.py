@@ -9,7 +9,7 @@ _MARKERS = (STORE_FOLDER, "pyproject.toml", ".git")
 
 
 def find_root(folder: Path) -> Path:
-    """Returns the nearest folder from `folder` up with `.penstock`, `pyproject.toml` or `.git`; else `folder` itself."""
+    """Returns the nearest folder from `folder` up that has `.penstock`, `pyproject.toml` or `.git`, else `folder`."""
     for candidate in (folder, *folder.parents):
         if any((candidate / marker).exists() for marker in _MARKERS):
             return candidate
