@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-exhaustive test-servers lint format lock wheel bench-scheduler clean
+.PHONY: help setup run test test-components test-exhaustive test-servers lint format lock wheel bench-scheduler clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -42,6 +42,9 @@ run: $(STAMP) ## run the Chicago taxi pipeline, from its CSV file to a pushed mo
 
 test: $(STAMP) ## run every test (some need the servers of `make test-servers`)
 	$(BIN)/python -m pytest
+
+test-components: $(STAMP) ## compare the components with TFX's own, on many kinds of data
+	$(BIN)/python -m pytest tests/components
 
 test-exhaustive: $(STAMP) ## kill runs at every place there is, and at a hundred random moments
 	$(BIN)/python -m pytest -m exhaustive
