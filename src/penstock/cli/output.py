@@ -26,6 +26,7 @@ _STATE_COLOURS = {
     "failed": "red",
     "not blessed": "red",
     "interrupted": "red",
+    "awaiting_approval": "yellow",
     "upstream_failed": "yellow",
     "cancelled": "yellow",
     "canceled": "yellow",
@@ -168,7 +169,7 @@ def facts_in_words(facts: Mapping[str, Any]) -> str:
         elif isinstance(value, int | float):
             words.append(f"{value:,} {_singular(name) if value == 1 else name}")
         else:
-            words.append(f"{name} {value}")
+            words.append(f"{name.replace('_', ' ')} {value}")
     return ", ".join(words)
 
 

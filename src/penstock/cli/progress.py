@@ -18,11 +18,13 @@ import click
 from penstock.cli import output
 from penstock.cli.output import facts_in_words
 from penstock.engine.failures import TRACEBACK_HEADING
+from penstock.metadata.states import AWAITING_APPROVAL
 
 # Shape and word both carry the state; colour only helps.
 _MARKS = {
     "waiting": "·",
     "running": "▶",
+    AWAITING_APPROVAL: "?",
     "succeeded": "✔",
     "cached": "≡",
     "failed": "✘",
@@ -33,6 +35,7 @@ _MARKS = {
 _STYLES = {
     "waiting": "bright_black",
     "running": "blue",
+    AWAITING_APPROVAL: "bold yellow",
     "succeeded": "green",
     "cached": "magenta",
     "failed": "bold red",
@@ -97,15 +100,21 @@ class Progress:
         row.state = state
         if state == "running":
             row.started = time.monotonic()
-        elif row.started is not None:
+        elif row.started is not None and state != AWAITING_APPROVAL:
             row.ended = time.monotonic()
         row.detail.update(facts.get("detail") or {})
         if state == "failed":
             self.failures[node_id] = (facts["error"], facts.get("log_path"))
         if self._live is None and state != "running":
-            cells = [f"{self.seconds:6.1f}s", f"{node_id:<{self._width()}}", f"{_MARKS[state]} {state:<9}"]
+            cells = [
+                f"{self.seconds:6.1f}s",
+                f"{node_id:<{self._width()}}",
+                f"{_MARKS[state]} {state.replace('_', ' '):<9}",
+            ]
             cells += [f"{output.duration(row.seconds):>7}", facts_in_words(row.detail)]
             self.say("  ".join(cells).rstrip())
+        if state == AWAITING_APPROVAL:
+            self.say(f"{node_id} waits: penstock runs approve {self.run_id} {node_id} --comment '…'  (or: reject)")
 
     def retrying(self, node_id: str, failed: int, attempts: int, pause_seconds: float, cause: str) -> None:
         """An attempt of a node failed, and another follows."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 import time
 from pathlib import Path
 
-from penstock.errors import StoreError, UsageError
+from penstock.errors import StoreError
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
@@ -31,7 +30,7 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
         UsageError: the run has no such node.
         StoreError: there is no log, or it cannot be read.
     """
-    node = _node(database, run_id, node_id)
+    node = records.get_node(database, run_id, node_id)
     if not follow:
         if node.log is None:
             raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
@@ -53,16 +52,7 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
                 raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
             return
         time.sleep(_POLL_SECONDS)
-        node = _node(database, run_id, node_id)
-
-
-def _node(database: Database, run_id: str, node_id: str) -> NodeRecord:
-    nodes = {node.node_id: node for node in records.nodes_of(database, run_id)}
-    if node_id in nodes:
-        return nodes[node_id]
-    near = difflib.get_close_matches(node_id, nodes, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise UsageError(f"Run {run_id} has no node {node_id!r}.{hint} Nodes: {', '.join(nodes) or 'none yet'}.")
+        node = records.get_node(database, run_id, node_id)
 
 
 def _why_no_log(node: NodeRecord) -> str:

@@ -10,11 +10,12 @@ import click
 from penstock.cli import output
 from penstock.cli.reading import json_option, open_for_reading, say_nothing_found, store_option
 from penstock.cli.run_again import rerun
+from penstock.cli.run_approval import approve, reject
 from penstock.metadata import metrics
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
 from penstock.metadata.runs import NodeRecord, Run
-from penstock.metadata.states import INTERRUPTED, RUN_STATES
+from penstock.metadata.states import AWAITING_APPROVAL, INTERRUPTED, RUN_STATES
 
 
 @click.group()
@@ -125,6 +126,9 @@ def show(run: str, as_json: bool, store: str | None) -> None:
         right=["TIME", "ATTEMPT"],
     )
     for node in nodes:
+        if node.state == AWAITING_APPROVAL and record.state == "running":
+            output.print_heading(f"{node.node_id} waits for an approval")
+            click.echo(f"penstock runs approve {record.run_id} {node.node_id} --comment '…'  (or: reject)")
         if node.state == "failed":
             output.print_heading(f"{node.node_id} failed")
             click.echo(node.error or "no cause is recorded")
@@ -245,7 +249,7 @@ def _run_seconds(run: Run) -> float | None:
 
 
 def _node_seconds(node: NodeRecord) -> float | None:
-    return output.elapsed(node.started_at, node.finished_at, node.state == "running")
+    return output.elapsed(node.started_at, node.finished_at, node.state in ("running", AWAITING_APPROVAL))
 
 
 def _progress(counts: Mapping[str, int]) -> str:
@@ -282,3 +286,5 @@ def _comparison(database: Database, first: Run, second: Run) -> dict[str, Any]:
 
 
 runs.add_command(rerun)
+runs.add_command(approve)
+runs.add_command(reject)

@@ -1,4 +1,4 @@
-"""Writes `penstock/spec/catalog.json` from the installed TFX.
+"""Writes `penstock/spec/catalog.json` from the installed TFX and Penstock's own components.
 
 The catalog is what lets a declaration be checked without loading TFX: each standard component with its inputs,
 parameters and outputs, and each protobuf message those parameters take. Run
@@ -14,6 +14,7 @@ import importlib
 import inspect
 import json
 import sys
+import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,7 @@ COMPONENTS = {
     "ImportExampleGen": "tfx.components.example_gen.import_example_gen.component:ImportExampleGen",
     "ImportSchemaGen": "tfx.components.schema_gen.import_schema_gen.component:ImportSchemaGen",
     "InfraValidator": "tfx.components.infra_validator.component:InfraValidator",
+    "ManualApproval": "penstock_components.approval:ManualApproval",
     "Pusher": "tfx.components.pusher.component:Pusher",
     "SchemaGen": "tfx.components.schema_gen.component:SchemaGen",
     "StatisticsGen": "tfx.components.statistics_gen.component:StatisticsGen",
@@ -231,7 +233,8 @@ def _alternatives(annotation: Any) -> list[Any]:
     from tfx.dsl.placeholder.placeholder_base import Placeholder
     from tfx.orchestration.data_types import RuntimeParameter
 
-    members = typing.get_args(annotation) if typing.get_origin(annotation) is typing.Union else (annotation,)
+    is_union = typing.get_origin(annotation) in (typing.Union, types.UnionType)
+    members = typing.get_args(annotation) if is_union else (annotation,)
     return [member for member in members if member not in (type(None), RuntimeParameter, Placeholder)]
 
 
@@ -270,7 +273,7 @@ def _parameter(name: str, annotation: Any, default: Any, messages: Messages) -> 
 def _arguments(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     return {
         name: (parameter.annotation, parameter.default)
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
         if name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
 

@@ -15,6 +15,7 @@ from penstock.errors import PenstockError, UsageError
 RUN_ID_PARAMETER = "pipeline-run-id"
 PIPELINE_ROOT_PARAMETER = "pipeline-root"
 
+_APPROVAL = "penstock_components.approval.ManualApproval"
 _EXECUTABLE_SPECS = (
     executable_spec_pb2.PythonClassExecutableSpec,
     executable_spec_pb2.BeamExecutableSpec,
@@ -52,6 +53,11 @@ class GraphNode:
     def component(self) -> str:
         """The component's class name, without its module."""
         return self.proto.node_info.type.name.rpartition(".")[2]
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Whether a person decides how it ends, rather than an executor."""
+        return bool(self.proto.node_info.type.name == _APPROVAL)
 
 
 @dataclass(frozen=True)

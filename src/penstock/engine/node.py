@@ -186,6 +186,8 @@ def _prepare_execution(
     contexts = [*contexts, cache_context]
     if not use_cache:
         decision = cache.Decision(cache_context.name, parts, "off", "the run was started with --no-cache")
+    elif node.awaits_approval:
+        decision = cache.Decision(cache_context.name, parts, "off", "each run is approved by itself")
     elif not node.proto.execution_options.caching_options.enable_cache:
         decision = cache.Decision(cache_context.name, parts, "off", "the declaration switches the node's cache off")
     else:

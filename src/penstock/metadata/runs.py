@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.errors import RunNotFoundError
+from penstock.errors import RunNotFoundError, UsageError
 from penstock.metadata import process
 from penstock.metadata.database import Database, Row, in_parts
 from penstock.metadata.states import INTERRUPTED, NODE_STATES
 
 LATEST = "latest"
+# Under this name a run's span is recorded among its parameters, none of whose own names has a dot.
+SPAN_PARAMETER = "penstock.span"
 # Everything but the IR, which can be megabytes.
 _COLUMNS = (
     "run_id, pipeline, state, created_at, started_at, finished_at, environment, backend, parameters, source, project, "
@@ -132,6 +135,14 @@ def list_runs(
     return found[:limit]
 
 
+def runs_of_source(database: Database, source: str) -> list[Run]:
+    """All runs of a declaration or `FILE.py:CALLABLE`, newest first."""
+    if not database.has_own_tables:
+        return []
+    sql = f"SELECT {_COLUMNS} FROM penstock_runs WHERE source = :source ORDER BY created_at DESC, run_id DESC"
+    return [_run(row) for row in database.query(sql, {"source": source})]
+
+
 def find_run(database: Database, run_id: str) -> Run | None:
     """The run with exactly this id, or None."""
     if not database.has_own_tables:
@@ -177,6 +188,20 @@ def nodes_of(database: Database, run_id: str) -> list[NodeRecord]:
         "SELECT * FROM penstock_nodes WHERE run_id = :run_id ORDER BY position, node_id", {"run_id": run_id}
     )
     return [NodeRecord(**{**row, "detail": json.loads(row["detail"])}) for row in rows]
+
+
+def get_node(database: Database, run_id: str, node_id: str) -> NodeRecord:
+    """A node of a run.
+
+    Raises:
+        UsageError: the run has no such node.
+    """
+    nodes = {node.node_id: node for node in nodes_of(database, run_id)}
+    if node_id in nodes:
+        return nodes[node_id]
+    near = difflib.get_close_matches(node_id, nodes, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    raise UsageError(f"Run {run_id} has no node {node_id!r}.{hint} Nodes: {', '.join(nodes) or 'none yet'}.")
 
 
 def count_nodes(database: Database, run_ids: Sequence[str]) -> dict[str, dict[str, int]]:

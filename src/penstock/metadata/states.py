@@ -7,8 +7,10 @@ from penstock.errors import StoreError
 RUN_STATES = ("running", "succeeded", "failed", "cancelled")
 # What readers show for a run that is recorded as running while its process is gone.
 INTERRUPTED = "interrupted"
-NODE_STATES = ("waiting", "running", "succeeded", "cached", "failed", "skipped", "upstream_failed", "cancelled")
-FINAL_NODE_STATES = frozenset(NODE_STATES) - {"waiting", "running"}
+AWAITING_APPROVAL = "awaiting_approval"
+_UNFINISHED_NODE_STATES = ("waiting", "running", AWAITING_APPROVAL)
+NODE_STATES = (*_UNFINISHED_NODE_STATES, "succeeded", "cached", "failed", "skipped", "upstream_failed", "cancelled")
+FINAL_NODE_STATES = frozenset(NODE_STATES).difference(_UNFINISHED_NODE_STATES)
 
 # A failed or cancelled run, or one whose process died, may be taken up again.
 _RUN_FOLLOWERS: dict[str, frozenset[str]] = {
@@ -20,6 +22,7 @@ _RUN_FOLLOWERS: dict[str, frozenset[str]] = {
 _NODE_FOLLOWERS: dict[str, frozenset[str]] = {
     "waiting": frozenset(NODE_STATES),
     "running": frozenset(NODE_STATES) - {"upstream_failed"},
+    AWAITING_APPROVAL: frozenset({AWAITING_APPROVAL, "waiting", "running", "succeeded", "failed", "cancelled"}),
     "succeeded": frozenset({"succeeded"}),
     "cached": frozenset({"cached"}),
     "failed": frozenset({"failed", "waiting", "running"}),

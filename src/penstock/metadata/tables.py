@@ -1,11 +1,12 @@
-"""Penstock's own tables: runs, their nodes, and summaries of artifacts."""
+"""Penstock's own tables: runs, their nodes, what people approved, and summaries of artifacts."""
 
 from __future__ import annotations
 
 from penstock.errors import StoreError
 from penstock.metadata.database import Database
 
-SCHEMA_VERSION = 1
+# Version 2 added `penstock_approvals`.
+SCHEMA_VERSION = 2
 
 # Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
 # relative to the store's folder.
@@ -53,6 +54,15 @@ _STATEMENTS = (
         reason TEXT NOT NULL,
         parts TEXT NOT NULL,
         PRIMARY KEY (run_id, node_id))""",
+    """CREATE TABLE IF NOT EXISTS penstock_approvals (
+        run_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        attempt INTEGER NOT NULL,
+        approved INTEGER NOT NULL,
+        decided_by TEXT NOT NULL,
+        decided_at DOUBLE PRECISION NOT NULL,
+        comment TEXT NOT NULL,
+        PRIMARY KEY (run_id, node_id, attempt))""",
     """CREATE TABLE IF NOT EXISTS penstock_summaries (
         artifact_id BIGINT NOT NULL PRIMARY KEY,
         kind TEXT NOT NULL,
@@ -61,29 +71,36 @@ _STATEMENTS = (
 
 
 def create(database: Database) -> None:
-    """Makes the tables that are missing. Several processes may do so at once."""
-    if database.has_own_tables:
+    """Makes the tables that are missing, also in a store that an older Penstock made. Several processes may do so."""
+    if database.has_own_tables and _version(database) >= SCHEMA_VERSION:
         return
     with database.transaction():
         database.lock_schema()
         for statement in _STATEMENTS:
             database.execute(statement.replace("{blob}", database.blob_type))
-        if not database.query("SELECT version FROM penstock_schema"):
+        found = _version(database)
+        if found == 0:
             database.execute("INSERT INTO penstock_schema (version) VALUES (:version)", {"version": SCHEMA_VERSION})
+        elif found < SCHEMA_VERSION:
+            database.execute("UPDATE penstock_schema SET version = :version", {"version": SCHEMA_VERSION})
     database.has_own_tables = True
 
 
 def check_version(database: Database) -> None:
-    """Refuses tables of another layout.
+    """Refuses tables of a newer layout. Those of an older one can be read.
 
     Raises:
         StoreError: the tables were made by a newer Penstock.
     """
     if not database.has_own_tables:
         return
-    found = max((row["version"] for row in database.query("SELECT version FROM penstock_schema")), default=0)
-    if found != SCHEMA_VERSION:
+    found = _version(database)
+    if found > SCHEMA_VERSION:
         raise StoreError(
             f"{database.location.display}: the store's tables have version {found}, this Penstock reads version "
             f"{SCHEMA_VERSION}. Use the Penstock that wrote the store, or upgrade this one."
         )
+
+
+def _version(database: Database) -> int:
+    return max((row["version"] for row in database.query("SELECT version FROM penstock_schema")), default=0)

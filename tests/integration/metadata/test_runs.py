@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from penstock.errors import RunNotFoundError, StoreError, UsageError
-from penstock.metadata import recording, runs
+from penstock.metadata import approvals, recording, runs
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
+from penstock.metadata.tables import SCHEMA_VERSION
 
 
 def _create(database: Database, run_id: str, pipeline: str = "taxi", at: float | None = None) -> None:
@@ -220,7 +221,7 @@ def test_several_connections_may_make_the_tables_at_once(location: StoreLocation
         list(pool.map(create, range(8)))
     with connect(location, create=False) as database:
         assert len(runs.list_runs(database)) == 8
-        assert database.query("SELECT version FROM penstock_schema") == [{"version": 1}]
+        assert database.query("SELECT version FROM penstock_schema") == [{"version": SCHEMA_VERSION}]
 
 
 def test_one_connection_may_be_shared_by_threads(database: Database) -> None:
@@ -259,5 +260,34 @@ def test_a_reader_cannot_write(database: Database) -> None:
 def test_a_store_of_a_newer_penstock_is_refused(database: Database) -> None:
     database.execute("UPDATE penstock_schema SET version = 99")
     for create in (True, False):
-        with pytest.raises(StoreError, match="have version 99, this Penstock reads version 1"):
+        with pytest.raises(StoreError, match=f"have version 99, this Penstock reads version {SCHEMA_VERSION}"):
             connect(database.location, create=create)
+
+
+def test_a_store_of_an_older_penstock_is_read_as_it_is_and_brought_up_to_date_by_writers(database: Database) -> None:
+    _create(database, "r")
+    recording.create_nodes(database, "r", [("gate", "ManualApproval")])
+    recording.set_node(database, "r", "gate", state="awaiting_approval", attempt=1)
+    database.execute("DROP TABLE penstock_approvals")
+    database.execute("UPDATE penstock_schema SET version = 1")
+    with connect(database.location, create=False) as reader:
+        assert [run.run_id for run in runs.list_runs(reader)] == ["r"]
+        assert reader.query("SELECT version FROM penstock_schema") == [{"version": 1}]
+    with connect(database.location, create=True) as writer:
+        approvals.decide(writer, "r", "gate", approved=True, decided_by="Ada", comment="")
+        assert approvals.decisions(writer, "r", {"gate": 1})["gate"].decided_by == "Ada"
+        assert writer.query("SELECT version FROM penstock_schema") == [{"version": SCHEMA_VERSION}]
+
+
+def test_an_approval_counts_for_later_attempts_and_a_rejection_for_its_own(database: Database) -> None:
+    _create(database, "r")
+    recording.create_nodes(database, "r", [("gate", "ManualApproval"), ("other", "ManualApproval")])
+    for node, approved in (("gate", True), ("other", False)):
+        recording.set_node(database, "r", node, state="awaiting_approval", attempt=1)
+        approvals.decide(database, "r", node, approved=approved, decided_by="Ada", comment="so")
+        with pytest.raises(UsageError, match="already, by Ada"):
+            approvals.decide(database, "r", node, approved=not approved, decided_by="Bob", comment="")
+    first = approvals.decisions(database, "r", {"gate": 1, "other": 1})
+    assert {name: word.approved for name, word in first.items()} == {"gate": True, "other": False}
+    assert set(approvals.decisions(database, "r", {"gate": 2, "other": 2})) == {"gate"}
+    assert approvals.decisions(database, "r", {}) == {}

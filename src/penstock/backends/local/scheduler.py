@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,24 +17,25 @@ from google.protobuf import any_pb2
 from tfx.proto.orchestration import execution_result_pb2
 
 from penstock.backends.local import deaths
+from penstock.backends.local.approvals import Approvals
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.resources import Machine, Request, memory_of_group
+from penstock.backends.local.summaries import Summaries
 from penstock.backends.local.workers import Ended, LazyWorkers
+from penstock.engine import approval, reuse
 from penstock.engine import node as engine
-from penstock.engine import reuse
 from penstock.engine.failures import Failure
 from penstock.engine.graph import Graph, GraphNode
 from penstock.errors import PenstockError, StoreError
 from penstock.metadata import recording
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
-from penstock.metadata.runs import NodeRecord, find_summary
-from penstock.summaries import detail
+from penstock.metadata.runs import NodeRecord
+from penstock.metadata.states import AWAITING_APPROVAL
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
 _MEMORY_SECONDS = 1.0
-_SUMMARIES = "summaries.json"
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,8 @@ class Scheduler:
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
         self._retrying: dict[str, Attempt] = {}
+        self._approvals = Approvals(database, graph.run_id)
+        self._summaries = Summaries(database)
         self._began = time.monotonic()
         self._timed_out: str | None = None
         self._machine = Machine.this()
@@ -133,9 +135,12 @@ class Scheduler:
                     self._end_overdue()
                     self._end_greedy()
                     self._check_run_time()
+                self._hear_decisions()
                 if self._running or self._retrying:
                     for ended in self._workers.get().events(_TICK_SECONDS):
                         self._finish(ended)
+                elif self._approvals.awaited:
+                    time.sleep(_TICK_SECONDS)  # a person's word comes through the store, which wakes nobody
                 self._listener.tick()
         except BaseException as error:
             self._give_up(error)
@@ -143,9 +148,9 @@ class Scheduler:
         return self._record_end()
 
     def _unfinished(self) -> bool:
-        if self._running:
+        if self._running or self._retrying or self._approvals.awaited:
             return True
-        return not self._cancel_requests and (bool(self._retrying) or "waiting" in self._states.values())
+        return not self._cancel_requests and "waiting" in self._states.values()
 
     def _start_ready(self) -> None:
         """Starts what can start; nodes that need no worker are through at once and may free others."""
@@ -184,7 +189,9 @@ class Scheduler:
                 if record.state != "waiting":
                     self._set(node.id, "waiting")
                 continue
-            facts = self._store_summaries(published.outputs, self._kept_summaries(node.id, record.attempt))
+            facts = self._summaries.store(
+                published.outputs, self._summaries.kept(self._log_path(node.id, record.attempt))
+            )
             if record.state != "running":
                 self._set(node.id, "running")
             self._set(node.id, published.state, execution_id=published.execution_id, detail=facts)
@@ -234,13 +241,19 @@ class Scheduler:
                 node.id,
                 prepared.state,
                 execution_id=prepared.execution_id,
-                detail=self._known_detail(prepared.outputs) if prepared.state == "cached" else None,
+                detail=self._summaries.known_facts(prepared.outputs) if prepared.state == "cached" else None,
             )
             return
         assert prepared.invocation is not None
         assert prepared.execution_id is not None
         recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
-        self._start_attempt(Attempt(node, prepared, Policy.of(node), number, log, first=number))
+        attempt = Attempt(node, prepared, Policy.of(node), number, log, first=number)
+        if node.awaits_approval:
+            self._approvals.ask(attempt)
+            asks = approval.question(node)
+            self._set(node.id, AWAITING_APPROVAL, detail=None if asks is None else {"asks": asks})
+        else:
+            self._start_attempt(attempt)
 
     def _start_attempt(self, attempt: Attempt) -> None:
         node, prepared = attempt.node, attempt.prepared
@@ -305,6 +318,22 @@ class Scheduler:
                 attempt.ended_because = f"timed out after {attempt.policy.timeout_seconds:g} s"
                 attempt.end(self._workers.get(), now)
 
+    def _hear_decisions(self) -> None:
+        """Ends the nodes that people have decided on, or have not in time."""
+        for attempt, word in self._approvals.decided():
+            if word.approved:
+                output = approval.grant(
+                    attempt.prepared, approved_by=word.decided_by, approved_at=word.decided_at, comment=word.comment
+                )
+                engine.publish_success(self._handle, attempt.prepared, output)
+                said = {"approved_by": word.decided_by, "comment": word.comment}
+                self._set(attempt.node.id, "succeeded", detail={name: fact for name, fact in said.items() if fact})
+            else:
+                reason = f": {word.comment}" if word.comment else ""
+                self._fail_execution(attempt, f"rejected by {word.decided_by}{reason}")
+        for attempt in self._approvals.overdue():
+            self._fail_execution(attempt, f"nobody approved within {attempt.policy.timeout_seconds:g} s")
+
     def _finish(self, ended: Ended) -> None:
         attempt = self._running.get(ended.job)
         if attempt is None:
@@ -312,10 +341,10 @@ class Scheduler:
         node_id, prepared, outcome = attempt.node.id, attempt.prepared, ended.outcome
         assert prepared.execution_id is not None
         if outcome is not None and outcome["ok"]:
-            self._keep_summaries(attempt.log, outcome["summaries"])
+            self._summaries.keep(attempt.log, outcome["summaries"])
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
             outputs = engine.publish_success(self._handle, prepared, output)
-            facts = self._store_summaries(outputs, outcome["summaries"])
+            facts = self._summaries.store(outputs, outcome["summaries"])
             self._set(node_id, "succeeded", detail=facts)
         elif self._cancel_requests:
             self._cancel_execution(attempt)
@@ -356,41 +385,6 @@ class Scheduler:
             if downstream in affected and self._states[downstream] == "waiting":
                 self._set(downstream, "upstream_failed", error=f"needs {node_id}, which failed")
 
-    def _store_summaries(self, outputs: engine.Artifacts, summaries: Mapping[str, Sequence[Any]]) -> dict[str, Any]:
-        facts: dict[str, Any] = {}
-        for name, artifacts in outputs.items():
-            for artifact, summary in zip(artifacts, summaries.get(name, ()), strict=False):
-                if summary is not None:
-                    kind, view = summary
-                    recording.put_summary(self._database, artifact.id, kind, view)
-                    facts.update(detail.facts(name, kind, view))
-        return facts
-
-    def _keep_summaries(self, log: Path, summaries: Mapping[str, Any]) -> None:
-        """Saves summaries until their artifacts have ids: a run cut short between publication and record finds them."""
-        file = log.with_name(_SUMMARIES)
-        partial = file.with_suffix(".partial")
-        try:
-            partial.write_text(json.dumps(summaries))
-            partial.replace(file)
-        except OSError:
-            # Only a run cut short would miss it; a full disk must not cost the node its result.
-            partial.unlink(missing_ok=True)
-
-    def _kept_summaries(self, node_id: str, attempt: int) -> Mapping[str, Any]:
-        path = self._log_path(node_id, attempt).with_name(_SUMMARIES)
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        return found
-
-    def _known_detail(self, outputs: engine.Artifacts) -> dict[str, Any]:
-        facts: dict[str, Any] = {}
-        for name, artifacts in outputs.items():
-            for artifact in artifacts:
-                summary = find_summary(self._database, artifact.id)
-                if summary is not None:
-                    facts.update(detail.facts(name, summary.kind, summary.content))
-        return facts
-
     def _set(self, node_id: str, state: str, *, log_path: Path | None = None, **facts: Any) -> None:
         recording.set_node(self._database, self._graph.run_id, node_id, state=state, **facts)
         self._states[node_id] = state
@@ -406,7 +400,7 @@ class Scheduler:
         now = time.monotonic()
         for attempt in self._running.values():
             attempt.end(self._workers.get(), now, at_once=self._cancel_requests > 1)
-        for attempt in self._retrying.values():
+        for attempt in [*self._retrying.values(), *self._approvals.withdraw()]:
             self._cancel_execution(attempt)
         self._retrying.clear()
 
@@ -434,13 +428,13 @@ class Scheduler:
         # Where the store is what failed, readers will see the run as interrupted.
         with contextlib.suppress(Exception):
             for node_id, state in self._states.items():
-                if state == "running":
+                if state in ("running", AWAITING_APPROVAL):
                     recording.set_node(self._database, self._graph.run_id, node_id, state="failed", error=cause)
             recording.set_run_state(self._database, self._graph.run_id, "failed", error=cause)
         # Two databases: the one may be in order while the other is not. What is locked has been waited for already.
         if not isinstance(error, StoreError):
             with contextlib.suppress(Exception):
-                for running in [*self._running.values(), *self._retrying.values()]:
+                for running in [*self._running.values(), *self._retrying.values(), *self._approvals.withdraw()]:
                     assert running.prepared.execution_id is not None
                     engine.discard_outputs(running.prepared)
                     engine.publish_failure(
