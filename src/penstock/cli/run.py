@@ -14,8 +14,9 @@ import click
 from penstock import __version__, sources
 from penstock.backends.local.request import RunRequest
 from penstock.cli.output import shortest_path
+from penstock.cli.span_ranges import LARGEST_SPAN
 from penstock.errors import DeclarationError, UsageError
-from penstock.metadata.runs import Run
+from penstock.metadata.runs import SPAN_PARAMETER, Run
 from penstock.project import find_root
 
 # Slow to import, and worth to be loaded once for all nodes of a run.
@@ -34,6 +35,7 @@ _SLOW_PACKAGES = ("tfx.v1", "keras_tuner")
 @click.option("--resume", metavar="RUN", help="Take up a run that failed or was cut short; PATH is not needed.")
 @click.option("--no-cache", is_flag=True, help="Run every node, also those whose inputs did not change.")
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="Nodes to run at a time.  [default: cores]")
+@click.option("--span", type=click.IntRange(0, LARGEST_SPAN), metavar="N", help="Take this span of the data.")
 @click.option("--run-id", metavar="ID", help="Name the run yourself.")
 @click.option("--store", metavar="STORE", help="Metadata store: a folder or a postgresql:// URL.")
 def run(
@@ -46,6 +48,7 @@ def run(
     resume: str | None,
     no_cache: bool,
     jobs: int | None,
+    span: int | None,
     run_id: str | None,
     store: str | None,
 ) -> None:
@@ -59,7 +62,8 @@ def run(
         raise UsageError("--base goes with --from or --to: it lends outputs to the nodes outside of them.")
     if resume is not None:
         refused = {"PATH": path, "--env": environment, "-p": parameters, "--from": from_nodes, "--to": to_nodes}
-        given = [name for name, value in (refused | {"--run-id": run_id}).items() if value]
+        refused |= {"--run-id": run_id, "--span": None if span is None else str(span)}
+        given = [name for name, value in refused.items() if value]
         if given:
             raise UsageError(f"--resume takes up a run as it was started; leave out {', '.join(given)}.")
         carry_out(resumed(resume, store=store, jobs=jobs, use_cache=not no_cache))
@@ -78,6 +82,7 @@ def run(
                 from_nodes=from_nodes,
                 to_nodes=to_nodes,
                 base_run=base,
+                span=span,
             )
         )
 
@@ -137,11 +142,17 @@ def request_of(
     """Returns the request that would start a recorded run again, with some of its parameters changed."""
     if record.source is None:
         raise UsageError(f"Run {record.run_id} does not say which pipeline it was started from.")
-    parameters = {
-        name: value if isinstance(value, str) else json.dumps(value) for name, value in record.parameters.items()
-    }
+    recorded = dict(record.parameters)
+    span = recorded.pop(SPAN_PARAMETER, None)
+    parameters = {name: value if isinstance(value, str) else json.dumps(value) for name, value in recorded.items()}
     return make_request(
-        record.source, record.environment, parameters | dict(changes), store=store, jobs=jobs, use_cache=use_cache
+        record.source,
+        record.environment,
+        parameters | dict(changes),
+        store=store,
+        jobs=jobs,
+        use_cache=use_cache,
+        span=span,
     )
 
 
@@ -157,6 +168,7 @@ def make_request(
     from_nodes: Sequence[str] = (),
     to_nodes: Sequence[str] = (),
     base_run: str | None = None,
+    span: int | None = None,
 ) -> RunRequest:
     """Checks what was asked for and returns it as a request; loads nothing heavy.
 
@@ -189,11 +201,20 @@ def make_request(
             from_nodes=from_nodes,
             to_nodes=to_nodes,
             base_run=base_run,
+            span=span,
         )
     from penstock import spec
     from penstock.backends.local import compiled
+    from penstock.spec import spans
 
     declaration = spec.load(path, parameters=parameters, environment=environment)
+    # An own component may hold its pattern in its code; what was compiled will tell.
+    nodes = declaration.nodes.values()
+    if span is not None and not any(spans.has_spans(node) or ":" in node.component for node in nodes):
+        raise UsageError(
+            f"{declaration.file}: no ExampleGen takes its data by spans. Give one a pattern with {spans.SPAN}, or "
+            f"{spans.DATE}, in input_config, as in 'span-{spans.SPAN}/*'."
+        )
     chosen = declaration.environment
     if chosen.backend != "local":
         raise UsageError(
@@ -218,6 +239,7 @@ def make_request(
         from_nodes=from_nodes,
         to_nodes=to_nodes,
         base_run=base_run,
+        span=span,
     )
 
 

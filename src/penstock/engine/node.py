@@ -31,7 +31,7 @@ from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
 from tfx.types.value_artifact import ValueArtifact
 
-from penstock.engine import cache, input_files
+from penstock.engine import cache, input_files, spans
 from penstock.engine.graph import GraphNode
 from penstock.errors import PenstockError
 
@@ -41,7 +41,7 @@ _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
 _FOUND_NOTHING = re.compile(r"<[\w.]+\.(\w+) object at 0x\w+> returned None")
 _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 # A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
-_DRIVER_MODULE = "tfx.components.example_gen.driver."
+_DRIVER_MODULE = spans.DRIVER_MODULE
 
 Artifacts = dict[str, list[types.Artifact]]
 
@@ -178,10 +178,13 @@ def _prepare_execution(
 ) -> Prepared:
     resolver = outputs_utils.OutputsResolver(node.proto, node.pipeline_info, node.runtime_spec)
     outputs = dict(resolver.generate_output_artifacts(execution.id))
+    deciding = parameters
     if node.driver_spec is not None:
         _run_driver(node, handle, resolver, inputs, outputs, parameters)
+        # However a span was asked for, what counts is the one that was found.
+        deciding = {name: value for name, value in parameters.items() if name != spans.RANGE_CONFIG}
 
-    parts = cache.key_parts(node, inputs, parameters, import_roots)
+    parts = cache.key_parts(node, inputs, deciding, import_roots)
     cache_context = cache.context(handle, cache.key(parts))
     contexts = [*contexts, cache_context]
     if not use_cache:
@@ -309,6 +312,7 @@ def _run_driver(
             f"the custom driver {class_path} is not supported; TFX's ExampleGen drivers ({_DRIVER_MODULE}*) are"
         )
     operator = python_driver_operator.PythonDriverOperator(node.driver_spec, handle)
+    declared = dict(parameters)
     try:
         found = operator.run_driver(
             data_types.ExecutionInfo(
@@ -321,10 +325,13 @@ def _run_driver(
             )
         )
     except (ValueError, RuntimeError, OSError) as error:
-        raise NodeError(f"the input cannot be read: {error}") from error
+        raise NodeError(spans.explain(declared) or f"the input cannot be read: {error}") from error
     for name, value in found.exec_properties.items():
         parameters[name] = getattr(value, value.WhichOneof("value"))
-    input_files.check_present(parameters)
+    try:
+        input_files.check_present(parameters)
+    except PenstockError as error:
+        raise NodeError(spans.explain(declared) or str(error)) from error
     for name, artifacts in found.output_artifacts.items():
         artifact_class = outputs[name][0].type
         outputs[name] = []

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from penstock.metadata import runs
 from penstock.metadata.location import StoreLocation
 
 
@@ -32,6 +33,7 @@ class RunRequest:
         to_nodes: what lies upstream of these; all if empty.
         base_run: the run whose outputs nodes outside that part contribute; None for the latest that succeeded.
         resume: the run to take up again instead of starting a new one.
+        span: the span that ExampleGens take; None for what they are declared to take.
     """
 
     source: str
@@ -51,3 +53,10 @@ class RunRequest:
     to_nodes: Sequence[str] = ()
     base_run: str | None = None
     resume: str | None = None
+    span: int | None = None
+
+    @property
+    def recorded_parameters(self) -> dict[str, Any]:
+        """What is recorded of the run's parameters: their values, and the span."""
+        span = {} if self.span is None else {runs.SPAN_PARAMETER: self.span}
+        return {**self.parameter_values, **span}

@@ -97,7 +97,19 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
                 ir = compile_in_worker(workers.get(), request)
                 if request.compile_key is not None:
                     compiled.save(request.location, request.compile_key, ir)
+            if request.span is not None and request.resume is None:
+                ir = _with_span(ir, request.span)
             return _run_compiled(request, ir, workers, store, database, watch, say)
+
+
+def _with_span(ir: bytes, span: int) -> bytes:
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from penstock.engine import spans
+
+    pipeline = pipeline_pb2.Pipeline.FromString(ir)
+    spans.fix_span(pipeline, span)
+    return pipeline.SerializeToString(deterministic=True)
 
 
 def _known_ir(request: RunRequest, database: databases.Database) -> bytes | None:
@@ -181,7 +193,7 @@ def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, d
         project=str(request.project),
         environment=request.environment,
         backend="local",
-        parameters=request.parameter_values,
+        parameters=request.recorded_parameters,
         ir=ir,
         nodes=[(entry.id, entry.component) for entry in graph.nodes.values()],
     )
