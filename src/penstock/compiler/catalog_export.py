@@ -26,6 +26,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 CATALOG_FILE = Path(__file__).resolve().parent.parent / "spec" / "catalog.json"
 
 COMPONENTS = {
+    "ArrowExampleGen": "penstock_components.ingestion.component:ArrowExampleGen",
     "BulkInferrer": "tfx.components.bulk_inferrer.component:BulkInferrer",
     "CsvExampleGen": "tfx.components.example_gen.csv_example_gen.component:CsvExampleGen",
     "DistributionValidator": "tfx.components.distribution_validator.component:DistributionValidator",
@@ -77,6 +78,7 @@ SEVERAL = {
 
 # What the constructors accept as optional but cannot do without.
 REQUIRED = {
+    ("ArrowExampleGen", "input_base"),
     ("CsvExampleGen", "input_base"),
     ("FileBasedExampleGen", "input_base"),
     ("ImportExampleGen", "input_base"),

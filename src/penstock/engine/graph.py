@@ -15,6 +15,12 @@ from penstock.errors import PenstockError, UsageError
 RUN_ID_PARAMETER = "pipeline-run-id"
 PIPELINE_ROOT_PARAMETER = "pipeline-root"
 
+# After which states of the run an exit handler is called.
+_AFTER = {
+    "on_success": frozenset({"succeeded"}),
+    "on_failure": frozenset({"failed"}),
+    "always": frozenset({"succeeded", "failed", "cancelled"}),
+}
 _APPROVAL = "penstock_components.approval.ManualApproval"
 _EXECUTABLE_SPECS = (
     executable_spec_pb2.PythonClassExecutableSpec,
@@ -71,6 +77,15 @@ class Graph:
     run_id: str
     nodes: Mapping[str, GraphNode]
     policy: Mapping[str, Any] = field(default_factory=dict)
+
+    def exit_nodes(self) -> dict[str, frozenset[str]]:
+        """Returns, by id, the nodes that run when the others have ended, with the states of a run they run after."""
+        return {
+            handler["node"]: states
+            for key, states in _AFTER.items()
+            for handler in self.policy.get(key, ())
+            if handler.get("node")
+        }
 
     def upstream(self, node_id: str) -> set[str]:
         """Returns the ids of all nodes that `node_id` depends on, directly or not."""

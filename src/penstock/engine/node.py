@@ -91,7 +91,7 @@ def prepare(
     handle: StoreHandle,
     *,
     import_roots: Sequence[Path] = (),
-    use_cache: bool = True,
+    no_cache_because: str | None = None,
     skipped: Collection[str] = (),
 ) -> Prepared:
     """Resolves inputs, registers the execution, and decides whether the executor must run.
@@ -100,7 +100,7 @@ def prepare(
         node: the node; its upstream nodes have ended.
         handle: the metadata store.
         import_roots: folders the user's code is imported from.
-        use_cache: whether earlier results may be reused.
+        no_cache_because: why earlier results may not be reused; None if they may.
         skipped: ids of its upstream nodes that were skipped. A node is skipped too where these leave a required input
             empty, where one of them is to bless its model, or where they hold the sub-pipeline it is in.
 
@@ -150,7 +150,7 @@ def prepare(
         return Prepared("succeeded", execution.id, contexts=contexts, outputs=handed_through)
     execution = _register(node, handle, contexts, inputs, parameters)
     try:
-        return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, use_cache)
+        return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, no_cache_because)
     except Exception as error:
         publish_failure(handle, execution.id, contexts, str(error))
         raise
@@ -174,7 +174,7 @@ def _prepare_execution(
     inputs: Artifacts,
     parameters: dict[str, Any],
     import_roots: Sequence[Path],
-    use_cache: bool,
+    no_cache_because: str | None,
 ) -> Prepared:
     resolver = outputs_utils.OutputsResolver(node.proto, node.pipeline_info, node.runtime_spec)
     outputs = dict(resolver.generate_output_artifacts(execution.id))
@@ -187,10 +187,8 @@ def _prepare_execution(
     parts = cache.key_parts(node, inputs, deciding, import_roots)
     cache_context = cache.context(handle, cache.key(parts))
     contexts = [*contexts, cache_context]
-    if not use_cache:
-        decision = cache.Decision(cache_context.name, parts, "off", "the run was started with --no-cache")
-    elif node.awaits_approval:
-        decision = cache.Decision(cache_context.name, parts, "off", "each run is approved by itself")
+    if no_cache_because is not None:
+        decision = cache.Decision(cache_context.name, parts, "off", no_cache_because)
     elif not node.proto.execution_options.caching_options.enable_cache:
         decision = cache.Decision(cache_context.name, parts, "off", "the declaration switches the node's cache off")
     else:

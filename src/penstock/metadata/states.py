@@ -19,11 +19,12 @@ _RUN_FOLLOWERS: dict[str, frozenset[str]] = {
     "failed": frozenset({"running"}),
     "cancelled": frozenset({"running"}),
 }
+# What succeeded never runs again, but for exit handlers, which run whenever their run has ended.
 _NODE_FOLLOWERS: dict[str, frozenset[str]] = {
     "waiting": frozenset(NODE_STATES),
     "running": frozenset(NODE_STATES) - {"upstream_failed"},
     AWAITING_APPROVAL: frozenset({AWAITING_APPROVAL, "waiting", "running", "succeeded", "failed", "cancelled"}),
-    "succeeded": frozenset({"succeeded"}),
+    "succeeded": frozenset({"succeeded", "waiting"}),
     "cached": frozenset({"cached"}),
     "failed": frozenset({"failed", "waiting", "running"}),
     "skipped": frozenset({"skipped", "waiting"}),

@@ -13,8 +13,8 @@ from pydantic import Field
 from penstock.errors import DeclarationError, Problem
 from penstock.project import find_root
 from penstock.spec import catalog as catalog_module
+from penstock.spec import exit_nodes, paths, spans, yaml_source
 from penstock.spec import parameters as parameters_module
-from penstock.spec import paths, spans, yaml_source
 from penstock.spec.arguments import ArgumentChecker
 from penstock.spec.messages import resolve_path
 from penstock.spec.model import (
@@ -117,6 +117,8 @@ def load(
     nodes = NodeChecker(catalog, ComponentReader(code, catalog), checker, substitution, problems)
     checked_nodes = nodes.check(_mapping(source.data, "nodes"))
     spans.report(checked_nodes.values(), problems)
+    if policy is not None:
+        exit_nodes.report(policy, checked_nodes, _mapping(source.data, "nodes"), problems)
     if name in _mapping(source.data, "nodes"):  # TFX counts the pipeline among its nodes
         problems.at_key(("nodes", name), f"A node cannot be named like its pipeline, {name!r}.")
     if problems.found or top is None or chosen is None or policy is None:

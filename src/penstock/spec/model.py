@@ -140,16 +140,22 @@ class Concurrency(StrictModel):
 
 
 class ExitHandler(StrictModel):
-    """What is done when a run has ended: a command, or a request to an address (`webhook`) with the run as JSON."""
+    """What is done when a run has ended.
+
+    A command, a request to an address (`webhook`) with the run as JSON, or a node, which then runs at no other time.
+    """
 
     command: Annotated[list[str], Field(min_length=1)] | None = None
     webhook: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    node: str | None = None
     timeout_seconds: Annotated[Seconds, Field(gt=0)] = Field(default=60.0, alias="timeout")
 
     @model_validator(mode="after")
-    def _one_of_both(self) -> ExitHandler:
-        if (self.command is None) == (self.webhook is None):
-            raise ValueError("wants either 'command' or 'webhook'")
+    def _one_of_all(self) -> ExitHandler:
+        if sum(kind is not None for kind in (self.command, self.webhook, self.node)) != 1:
+            raise ValueError("wants one of 'command', 'webhook' and 'node'")
+        if self.node is not None and "timeout_seconds" in self.model_fields_set:
+            raise ValueError("has a node, which says its timeout itself, under 'nodes'")
         return self
 
 

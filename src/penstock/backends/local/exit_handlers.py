@@ -1,4 +1,7 @@
-"""What is done when a run has ended: commands and webhooks, declared under `on_success`, `on_failure`, `always`."""
+"""What is done when a run has ended, declared under `on_success`, `on_failure`, `always`: commands and webhooks.
+
+Nodes among them are the scheduler's; they see the same variables as commands.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,8 @@ _MOST_SHOWN = 2000
 def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[str]:
     """Calls the handlers that fit how a run ended, one after the other.
 
-    Every handler gets the run as JSON: a command on its standard input (with PENSTOCK_RUN_ID, PENSTOCK_PIPELINE and
-    PENSTOCK_RUN_STATE in its environment), a webhook as the body of a POST. None of them can change how the run ended.
+    Every handler gets the run as JSON: a command on its standard input, with `variables` in its environment; a webhook
+    as the body of a POST. None of them can change how the run ended.
 
     Args:
         policy: the pipeline's `RunPolicy` as plain values.
@@ -30,6 +33,8 @@ def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[s
     fitting = [] if run["state"] == "cancelled" else policy.get(f"on_{_OUTCOMES[run['state']]}", [])
     failures = []
     for handler in [*fitting, *policy.get("always", [])]:
+        if handler.get("node"):
+            continue
         timeout = handler.get("timeout_seconds", 60.0)
         try:
             if handler.get("command"):
@@ -42,15 +47,21 @@ def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[s
     return failures
 
 
+def variables(run_id: str, pipeline: str, state: str, error: str | None) -> dict[str, str]:
+    """Returns the environment variables that tell a command or node how the run ended."""
+    return {
+        "PENSTOCK_RUN_ID": run_id,
+        "PENSTOCK_PIPELINE": pipeline,
+        "PENSTOCK_RUN_STATE": state,
+        "PENSTOCK_RUN_ERROR": error or "",
+    }
+
+
 _OUTCOMES = {"succeeded": "success", "failed": "failure"}
 
 
 def _run_command(command: list[str], run: Mapping[str, Any], cwd: Path, timeout: float) -> None:
-    environ = {
-        "PENSTOCK_RUN_ID": run["run_id"],
-        "PENSTOCK_PIPELINE": run["pipeline"],
-        "PENSTOCK_RUN_STATE": run["state"],
-    }
+    environ = variables(run["run_id"], run["pipeline"], run["state"], run.get("error"))
     subprocess.run(
         command,
         input=json.dumps(run),

@@ -16,7 +16,7 @@ from typing import Any
 from google.protobuf import any_pb2
 from tfx.proto.orchestration import execution_result_pb2
 
-from penstock.backends.local import deaths
+from penstock.backends.local import deaths, exit_handlers
 from penstock.backends.local.approvals import Approvals
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.resources import Machine, Request, memory_of_group
@@ -106,6 +106,9 @@ class Scheduler:
         self._settings = settings
         self._listener = listener
         self._states = dict.fromkeys(graph.nodes, "waiting")
+        self._exit_nodes = graph.exit_nodes()
+        self._in_turn = [node for node in graph.nodes.values() if node.id not in self._exit_nodes]
+        self._outcome: RunResult | None = None
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
         self._retrying: dict[str, Attempt] = {}
@@ -127,30 +130,54 @@ class Scheduler:
     def run(self) -> RunResult:
         """Runs to the end and records it. Whatever finished stays recorded, also when this raises."""
         try:
-            while self._unfinished():
-                if self._cancel_requests:
-                    self._cancel()
-                else:
-                    self._start_ready()
-                    self._end_overdue()
-                    self._end_greedy()
-                    self._check_run_time()
-                self._hear_decisions()
-                if self._running or self._retrying:
-                    for ended in self._workers.get().events(_TICK_SECONDS):
-                        self._finish(ended)
-                elif self._approvals.awaited:
-                    time.sleep(_TICK_SECONDS)  # a person's word comes through the store, which wakes nobody
-                self._listener.tick()
+            self._work()
+            self._outcome = self._end()
+            if self._exit_nodes:
+                self._run_exit_nodes(self._outcome)
         except BaseException as error:
             self._give_up(error)
             raise
-        return self._record_end()
+        recording.set_run_state(self._database, self._graph.run_id, self._outcome.state, error=self._outcome.error)
+        return self._outcome
+
+    def _work(self) -> None:
+        """Runs the nodes whose turn it is."""
+        while self._unfinished():
+            if self._cancel_requests:
+                self._cancel()
+            else:
+                self._start_ready()
+                self._end_overdue()
+                self._end_greedy()
+                self._check_run_time()
+            self._hear_decisions()
+            if self._running or self._retrying:
+                for ended in self._workers.get().events(_TICK_SECONDS):
+                    self._finish(ended)
+            elif self._approvals.awaited:
+                time.sleep(_TICK_SECONDS)  # a person's word comes through the store, which wakes nobody
+            self._listener.tick()
+        if self._cancel_requests:
+            for node in self._in_turn:
+                if self._states[node.id] == "waiting":
+                    self._set(node.id, "cancelled")
+
+    def _run_exit_nodes(self, outcome: RunResult) -> None:
+        """Runs the nodes that fit how the run ended, which they cannot change any more."""
+        self._cancel_requests = 0
+        fitting = {node_id for node_id, states in self._exit_nodes.items() if outcome.state in states}
+        for node_id in self._exit_nodes:
+            if node_id not in fitting:
+                self._set(node_id, "skipped")
+        self._in_turn = [node for node in self._graph.nodes.values() if node.id in fitting]
+        self._work()
+        outcome.states.update(self._states)
+        outcome.failures.update(self._failures)
 
     def _unfinished(self) -> bool:
         if self._running or self._retrying or self._approvals.awaited:
             return True
-        return not self._cancel_requests and "waiting" in self._states.values()
+        return not self._cancel_requests and any(self._states[node.id] == "waiting" for node in self._in_turn)
 
     def _start_ready(self) -> None:
         """Starts what can start; nodes that need no worker are through at once and may free others."""
@@ -163,7 +190,7 @@ class Scheduler:
         progress = True
         while progress and not self._cancel_requests:
             progress = False
-            for node in self._graph.nodes.values():
+            for node in self._in_turn:
                 if len(self._running) >= self._settings.jobs:
                     return
                 if self._states[node.id] != "waiting":
@@ -180,6 +207,11 @@ class Scheduler:
         for record in records:
             node = self._graph.nodes[record.node_id]
             self._attempts_before[node.id] = record.attempt
+            if node.id in self._exit_nodes:
+                reuse.settle(node, self._handle, self._graph.run_id)
+                if record.state != "waiting":
+                    self._set(node.id, "waiting")
+                continue
             if record.state in DONE_STATES:
                 self._states[node.id] = record.state
                 self._listener.node_changed(node.id, record.state, detail=record.detail)
@@ -210,9 +242,16 @@ class Scheduler:
             node,
             self._handle,
             import_roots=self._settings.import_roots,
-            use_cache=self._settings.use_cache,
+            no_cache_because=self._no_cache_because(node),
             skipped=[upstream for upstream in node.upstream if self._states[upstream] == "skipped"],
         )
+
+    def _no_cache_because(self, node: GraphNode) -> str | None:
+        if not self._settings.use_cache:
+            return "the run was started with --no-cache"
+        if node.awaits_approval:
+            return "each run is approved by itself"
+        return "an exit handler runs each time" if node.id in self._exit_nodes else None
 
     def _start(self, node: GraphNode) -> None:
         number = self._attempts_before.get(node.id, 0) + 1
@@ -278,9 +317,16 @@ class Scheduler:
             },
             log=attempt.log,
             cwd=self._settings.cwd,
-            env={**self._settings.env, **node.settings.get("env", {})},
+            env={**self._settings.env, **node.settings.get("env", {}), **self._outcome_variables()},
             sys_path=self._settings.import_roots,
         )
+
+    def _outcome_variables(self) -> dict[str, str]:
+        """Returns what an exit handler's environment tells of the run; nothing while the run goes on."""
+        if self._outcome is None:
+            return {}
+        run = self._graph
+        return exit_handlers.variables(run.run_id, run.pipeline, self._outcome.state, self._outcome.error)
 
     def _admits(self, node: GraphNode) -> bool:
         running = [Request.of(attempt.node) for attempt in self._running.values()]
@@ -305,7 +351,7 @@ class Scheduler:
 
     def _check_run_time(self) -> None:
         limit = self._graph.policy.get("timeout_seconds")
-        if limit is not None and time.monotonic() - self._began > limit:
+        if limit is not None and self._outcome is None and time.monotonic() - self._began > limit:
             self._timed_out = f"the run timed out after {limit:g} s"
             self._cancel_requests = max(1, self._cancel_requests)
 
@@ -410,16 +456,12 @@ class Scheduler:
         engine.publish_cancelled(self._handle, attempt.prepared.execution_id)
         self._set(attempt.node.id, "cancelled")
 
-    def _record_end(self) -> RunResult:
+    def _end(self) -> RunResult:
         if self._cancel_requests:
-            for node_id, state in self._states.items():
-                if state == "waiting":
-                    self._set(node_id, "cancelled")
             state = "cancelled" if self._timed_out is None else "failed"
         else:
             state = "failed" if self._failures else "succeeded"
         error = self._timed_out or self._first_failure()
-        recording.set_run_state(self._database, self._graph.run_id, state, error=error)
         return RunResult(state, dict(self._states), dict(self._failures), error)
 
     def _give_up(self, error: BaseException) -> None:

@@ -15,6 +15,7 @@ def select(graph: Graph, from_nodes: Sequence[str], to_nodes: Sequence[str]) -> 
     """Returns the nodes between `from_nodes` and `to_nodes`, both included; None for all of them.
 
     Resolvers and importers that come first in the pipeline are always among them: what they would find is asked anew.
+    So are nodes that run when the run has ended.
 
     Raises:
         UsageError: there is no such node, or none lies between.
@@ -33,7 +34,7 @@ def select(graph: Graph, from_nodes: Sequence[str], to_nodes: Sequence[str]) -> 
             f"Nodes in order: {', '.join(graph.nodes)}."
         )
     asked_anew = {node.id for node in graph.nodes.values() if node.executor_spec is None and not node.upstream}
-    return frozenset(selected | asked_anew)
+    return frozenset(selected | asked_anew | graph.exit_nodes().keys())
 
 
 def base_run(database: Database, graph: Graph, named: str | None) -> str:
@@ -58,6 +59,8 @@ def base_run(database: Database, graph: Graph, named: str | None) -> str:
 
 
 def _check_known(graph: Graph, option: str, name: str) -> None:
+    if name in graph.exit_nodes():
+        raise UsageError(f"{option} {name}: that node runs whenever a run has ended; name another.")
     if name in graph.nodes:
         return
     near = difflib.get_close_matches(name, graph.nodes, n=1)
