@@ -1,0 +1,1 @@
+"""Ingestion on record batches of Arrow: ArrowExampleGen for files, SqlExampleGen for databases."""

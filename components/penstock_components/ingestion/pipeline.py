@@ -1,0 +1,229 @@
+"""From files or a database to splits of examples, as a Beam pipeline.
+
+Elements are descriptions of work alone (a path and a range, say); rows are in memory only within one function. First
+each block of each file is looked over and the files cut into chunks; then types are inferred in each chunk and
+combined; then each chunk's rows are written, a shard for each split. Nothing of the result depends on where or in what
+order that happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from tfx.dsl.io import fileio
+
+from penstock_components.ingestion import columns, example_encoder, partition, shards
+from penstock_components.ingestion.columns import ColumnType
+from penstock_components.ingestion.errors import DataError
+from penstock_components.ingestion.sources import Block, Chunk, Source
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where rows go.
+
+    Attributes:
+        folders: each split's, in the order of the configuration.
+        hash_buckets: each split's number of buckets; empty where each input split becomes a split of its own.
+        partition_feature: the feature whose value decides on a row's split; None for the whole row.
+        parquet: whether columns are written as Parquet rather than examples as TFRecord.
+    """
+
+    folders: tuple[str, ...]
+    hash_buckets: tuple[int, ...]
+    partition_feature: str | None = None
+    parquet: bool = False
+
+
+@dataclass(frozen=True)
+class Work:
+    """A chunk to be written: of which input split it is, and which of how many of the split's chunks."""
+
+    split: int
+    index: int
+    count: int
+    chunk: Chunk
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came of a chunk: rows written to each split, and rows skipped."""
+
+    rows: tuple[int, ...]
+    skipped: int
+
+
+class ReadAndWrite(beam.PTransform):
+    """Reads the files of each input split with a source and writes splits. Returns one `Written`, of all chunks.
+
+    Args:
+        source: reads one file's format.
+        paths: for each input split its files.
+        output: where rows go.
+    """
+
+    def __init__(self, source: Source, paths: Sequence[Sequence[str]], output: Output) -> None:
+        super().__init__()
+        self._source = source
+        # Sorted, because the order in which a file system lists files must not decide on shards.
+        self._files = [(split, path) for split, listed in enumerate(paths) for path in sorted(listed)]
+        self._output = output
+
+    def expand(self, begin: Any) -> Any:
+        work = (
+            begin
+            | "Files" >> beam.Create(self._files, reshuffle=False)
+            | "Blocks" >> beam.FlatMap(_blocks, self._source)
+            | "SpreadBlocks" >> beam.Reshuffle()
+            | "Scan" >> beam.Map(_scan, self._source)
+            | "OneKey" >> beam.WithKeys(None)
+            | "AllBlocks" >> beam.GroupByKey()
+            | "Cut" >> beam.FlatMap(_cut, self._source)
+            | "SpreadChunks" >> beam.Reshuffle()
+        )
+        types = (
+            work
+            | "InferTypes" >> beam.Map(lambda each, source: source.infer(each.chunk), self._source)
+            | "CombineTypes" >> beam.CombineGlobally(columns.combine)
+        )
+        return (
+            work
+            | "Write" >> beam.Map(_write, self._source, self._output, beam.pvalue.AsSingleton(types))
+            | "Sum" >> beam.CombineGlobally(_Sum(len(self._output.folders)))
+        )
+
+
+class _Sum(beam.CombineFn):
+    """Adds up what came of all chunks."""
+
+    def __init__(self, splits: int) -> None:
+        self._splits = splits
+
+    def create_accumulator(self) -> Written:
+        return Written((0,) * self._splits, 0)
+
+    def add_input(self, accumulator: Written, element: Written) -> Written:
+        return self.merge_accumulators([accumulator, element])
+
+    def merge_accumulators(self, accumulators: Iterable[Written]) -> Written:
+        all_written = list(accumulators)
+        rows = tuple(sum(each) for each in zip(*(written.rows for written in all_written), strict=True))
+        return Written(rows, sum(written.skipped for written in all_written))
+
+    def extract_output(self, accumulator: Written) -> Written:
+        return accumulator
+
+
+def save(written: Written, path: str) -> None:
+    """Writes a `Written` to a file, from wherever Beam runs it."""
+    with fileio.open(path, "w") as file:
+        file.write(json.dumps({"rows": list(written.rows), "skipped": written.skipped}))
+
+
+def load(path: str) -> Written:
+    """Reads what `save` wrote."""
+    with fileio.open(path) as file:
+        content = json.loads(file.read())
+    return Written(tuple(content["rows"]), content["skipped"])
+
+
+def _blocks(file: tuple[int, str], source: Source) -> Iterator[tuple[int, Block]]:
+    split, path = file
+    for block in source.blocks(path):
+        yield split, block
+
+
+def _scan(element: tuple[int, Block], source: Source) -> tuple[int, Block, Any]:
+    split, block = element
+    return split, block, source.scan(block)
+
+
+def _cut(keyed: tuple[None, Iterable[tuple[int, Block, Any]]], source: Source) -> Iterator[Work]:
+    files: dict[tuple[int, str], list[tuple[Block, Any]]] = {}
+    for split, block, scanned in keyed[1]:
+        files.setdefault((split, block.path), []).append((block, scanned))
+    of_split: dict[int, list[Chunk]] = {}
+    first: Chunk | None = None
+    for split, path in sorted(files):
+        chunks = source.chunks(sorted(files[split, path], key=lambda scanned: scanned[0].start))
+        for chunk in chunks[:1]:
+            first = first or chunk
+            _check_header(chunk, first)
+        of_split.setdefault(split, []).extend(chunks)
+    if first is None:
+        raise DataError(f"{', '.join(sorted(path for _, path in files))}: there is no row of data, only a header")
+    for split, chunks in of_split.items():
+        for index, chunk in enumerate(chunks):
+            yield Work(split, index, len(chunks), chunk)
+
+
+def _check_header(chunk: Chunk, first: Chunk) -> None:
+    if sorted(chunk.names) == sorted(first.names):
+        return
+    lines = [
+        f"{chunk.path}: the columns differ from those of {first.path}; all files must have the same ones, in any order"
+    ]
+    for title, one, other in (("missing", first.names, chunk.names), ("added", chunk.names, first.names)):
+        names = [name for name in one if name not in other]
+        if names:
+            lines.append(f"  {title + ':':8} {', '.join(names[:20])}{' …' if len(names) > 20 else ''}")
+    raise DataError("\n".join(lines))
+
+
+def _write(work: Work, source: Source, output: Output, types: Mapping[str, ColumnType]) -> Written:
+    rows: np.ndarray = np.zeros(len(output.folders), np.int64)
+    skipped = 0
+    ordered = dict(sorted(types.items()))
+    with contextlib.ExitStack() as stack:
+        splits = range(len(output.folders)) if output.hash_buckets else [work.split]
+        writers: dict[int, Any] = {}
+        for split in splits:
+            writers[split] = stack.enter_context(_shard(output, split, work, ordered))
+        for part in source.parts(work.chunk, ordered):
+            skipped += part.skipped
+            if part.batch.num_rows:
+                _write_batch(part.batch, source.null_is_empty, output, writers)
+        for split, writer in writers.items():
+            rows[split] = writer.rows
+    return Written(tuple(rows.tolist()), skipped)
+
+
+def _shard(output: Output, split: int, work: Work, types: Mapping[str, ColumnType]) -> shards.Shard:
+    folder = output.folders[split]
+    return shards.RecordShard(shards.tfrecord_path(folder, work.index, work.count))
+
+
+def _write_batch(batch: pa.RecordBatch, null_is_empty: bool, output: Output, writers: Mapping[int, Any]) -> None:
+    records = example_encoder.records(example_encoder.encode(batch, null_is_empty))
+    if not output.hash_buckets:
+        (writer,) = writers.values()
+        writer.write(records)
+        return
+    keys = _keys(batch, records, null_is_empty, output.partition_feature)
+    indices = partition.split_indices(keys, output.hash_buckets)
+    for split, writer in writers.items():
+        writer.write([records[row] for row in np.flatnonzero(indices == split).tolist()])
+
+
+def _keys(batch: pa.RecordBatch, records: Sequence[bytes], null_is_empty: bool, feature: str | None) -> Sequence[bytes]:
+    """Returns what decides on each row's split, as `_GeneratePartitionKey` of TFX's base_example_gen_executor does."""
+    if feature is None:
+        return records
+    if feature not in batch.schema.names:
+        raise DataError(
+            f"partition_feature_name: there is no feature {feature!r}; there are {', '.join(batch.schema.names[:20])}"
+        )
+    column = batch.column(feature)
+    kind = column.type.value_type if pa.types.is_large_list(column.type) else column.type
+    if pa.types.is_null(kind) or (column.null_count and not null_is_empty):
+        raise DataError(f"partition_feature_name: feature {feature!r} has no value in some row")
+    if pa.types.is_floating(kind):
+        raise DataError(f"partition_feature_name: feature {feature!r} holds floats; integers and bytes are allowed")
+    return example_encoder.records(example_encoder.encode_feature(column, null_is_empty))

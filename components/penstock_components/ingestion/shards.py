@@ -1,0 +1,95 @@
+"""Files of examples, in the layout that TFX's ExampleGen has (tfx/components/example_gen/write_split.py).
+
+A split's folder holds `data_tfrecord-00000-of-00003.gz` and so on, or `data_parquet-….parquet`. A shard is written
+under another name and renamed when it is whole, so that one written twice, as after a failed bundle, does no harm.
+"""
+
+from __future__ import annotations
+
+import abc
+import os
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from tfx.components.example_gen import write_split
+from tfx.dsl.io import fileio
+
+# On examples of taxi trips level 1 takes a third of the time of level 6, for a fourth more bytes.
+_GZIP_LEVEL = 1
+
+
+def tfrecord_path(folder: str, index: int, count: int) -> str:
+    """Returns the path of one of `count` shards of serialised records."""
+    return os.path.join(folder, f"{write_split.DEFAULT_TF_RECORD_FILE_NAME}-{index:05d}-of-{count:05d}.gz")
+
+
+def parquet_path(folder: str, index: int, count: int) -> str:
+    """Returns the path of one of `count` shards of Parquet."""
+    return os.path.join(folder, f"{write_split.DEFAULT_PARQUET_FILE_NAME}-{index:05d}-of-{count:05d}.parquet")
+
+
+class Shard(abc.ABC):
+    """A file being written; it appears when the context ends without an error."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        # Beside the split's folder, because readers take every file in it.
+        folder, name = os.path.split(path)
+        self._partial = os.path.join(os.path.dirname(folder), f".{os.path.basename(folder)}-{name}-{uuid.uuid4().hex}")
+        fileio.makedirs(folder)
+        self.rows = 0
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._close()
+        if kind is not None:
+            fileio.remove(self._partial)
+        else:
+            fileio.rename(self._partial, self._path, overwrite=True)
+
+    @abc.abstractmethod
+    def _close(self) -> None: ...
+
+
+class RecordShard(Shard):
+    """Serialised records as TFRecord, compressed with gzip."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._writer = tf.io.TFRecordWriter(
+            self._partial, tf.io.TFRecordOptions(compression_type="GZIP", compression_level=_GZIP_LEVEL)
+        )
+
+    def write(self, records: Iterable[bytes]) -> None:
+        """Appends records."""
+        write = self._writer.write
+        for record in records:
+            write(record)
+            self.rows += 1
+
+    def _close(self) -> None:
+        self._writer.close()
+
+
+class ParquetShard(Shard):
+    """Columns as Parquet, compressed with Snappy."""
+
+    def __init__(self, path: str, schema: pa.Schema) -> None:
+        super().__init__(path)
+        self._file = fileio.open(self._partial, "wb")
+        self._writer = pq.ParquetWriter(self._file, schema, compression="snappy")
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Appends rows."""
+        self._writer.write_batch(batch)
+        self.rows += batch.num_rows
+
+    def _close(self) -> None:
+        self._writer.close()
+        self._file.close()
