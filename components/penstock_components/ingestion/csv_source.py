@@ -48,12 +48,7 @@ class CsvSource(sources.Source):
     null_is_empty = True
 
     def blocks(self, path: str) -> Iterator[Block]:
-        if files.compression(path) is not None or not csv_text.is_utf8(self.options.encoding):
-            yield Block(path, 0, None)
-            return
-        size = files.size(path)
-        for start in range(0, max(size, 1), sources.CHUNK_BYTES):
-            yield Block(path, start, min(start + sources.CHUNK_BYTES, size))
+        yield from csv_text.blocks(path, self.options.encoding)
 
     def scan(self, block: Block) -> _Scanned:
         names: tuple[str, ...] = ()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import codecs
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from penstock_components.ingestion import csv_records, files
 from penstock_components.ingestion.errors import DataError, shown
-from penstock_components.ingestion.sources import CHUNK_BYTES, Chunk
+from penstock_components.ingestion.sources import CHUNK_BYTES, Block, Chunk
 
 _MOST_RECORD_BYTES = 1 << 30
 _OTHER_MARKS = {codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
@@ -94,8 +94,22 @@ def header(path: str, encoding: str) -> tuple[tuple[str, ...], int]:
     return names, mark + len(line)
 
 
-def texts(chunk: Chunk, encoding: str) -> Iterator[tuple[bytes, int]]:
+def blocks(path: str, encoding: str) -> Iterator[Block]:
+    """Yields blocks of a chunk's size, or one where the file must be read as a stream."""
+    if files.compression(path) is not None or not is_utf8(encoding):
+        yield Block(path, 0, None)
+        return
+    size = files.size(path)
+    for start in range(0, max(size, 1), CHUNK_BYTES):
+        yield Block(path, start, min(start + CHUNK_BYTES, size))
+
+
+def texts(
+    chunk: Chunk, encoding: str, last_end: Callable[[bytes], int] = csv_records.last_end
+) -> Iterator[tuple[bytes, int]]:
     """Yields a chunk's text, cut at ends of records, each piece with the line it begins with.
+
+    `last_end` tells where the last whole record of a text ends.
 
     A chunk that is a range of bytes is one piece; of a stream, what lies behind the header is cut into several.
 
@@ -116,7 +130,7 @@ def texts(chunk: Chunk, encoding: str) -> Iterator[tuple[bytes, int]]:
         if size < enough:
             continue
         text = b"".join(pending)
-        end = csv_records.last_end(text)
+        end = last_end(text)
         if end:
             yield text[:end], line
             line += text.count(b"\n", 0, end)

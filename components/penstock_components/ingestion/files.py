@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import tensorflow as tf
@@ -35,12 +36,55 @@ def size(path: str) -> int:
 def open_binary(path: str) -> BinaryIO:
     """Opens a file as it is, compressed or not."""
     # TensorFlow's files know more file systems, and are slow to read.
-    return cast(BinaryIO, tf.io.gfile.GFile(path, "rb") if "://" in path else open(path, "rb"))
+    return io.BufferedReader(_TensorFlowFile(path, "rb"), _PIECE_BYTES) if "://" in path else open(path, "rb")
+
+
+def create(path: str) -> BinaryIO:
+    """Opens a file to write it anew."""
+    return io.BufferedWriter(_TensorFlowFile(path, "wb"), _PIECE_BYTES) if "://" in path else open(path, "wb")
 
 
 def arrow_file(path: str) -> Any:
     """Opens a plain file for Arrow's readers."""
     return pa.PythonFile(open_binary(path), "r") if "://" in path else pa.OSFile(path, "rb")
+
+
+class _TensorFlowFile(io.RawIOBase):
+    """A file of TensorFlow's as one of Python's, which Arrow can work with."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        self._file = tf.io.gfile.GFile(path, mode)
+        self._mode = mode
+
+    def readable(self) -> bool:
+        return self._mode == "rb"
+
+    def writable(self) -> bool:
+        return self._mode == "wb"
+
+    def seekable(self) -> bool:
+        return self._mode == "rb"
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def write(self, content: Any) -> int:
+        self._file.write(bytes(content))
+        return len(content)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        self._file.seek(offset, whence)
+        return self.tell()
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
 
 
 def read_range(path: str, start: int, end: int) -> bytes:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from penstock_components.ingestion import files
+from penstock_components.ingestion.arrow_source import ArrowFileSource, ParquetSource
 from penstock_components.ingestion.csv_source import CsvSource
 from penstock_components.ingestion.errors import DataError
+from penstock_components.ingestion.json_source import JsonLinesSource
 from penstock_components.ingestion.options import Loaded
 from penstock_components.ingestion.sources import Options, Source
 
-_SOURCES: dict[str, Callable[[Options], Source]] = {"csv": CsvSource}
+_SOURCES: dict[str, Callable[[Options], Source]] = {
+    "csv": CsvSource,
+    "parquet": ParquetSource,
+    "jsonl": JsonLinesSource,
+    "arrow": ArrowFileSource,
+}
 _SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",

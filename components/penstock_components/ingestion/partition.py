@@ -22,5 +22,5 @@ def split_indices(keys: Iterable[bytes], hash_buckets: Sequence[int]) -> np.ndar
     bucket: np.ndarray = np.zeros(len(words), np.uint64)
     # Horner's rule on 32-bit words: a remainder below 2**32 leaves room for the next word.
     for place in range(words.shape[1]):
-        bucket: np.ndarray = ((bucket << np.uint64(32)) | words[:, place]) % total
+        bucket = ((bucket << np.uint64(32)) | words[:, place]) % total
     return np.asarray(np.searchsorted(np.cumsum(hash_buckets).astype(np.uint64), bucket, side="right"))

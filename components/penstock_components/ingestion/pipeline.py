@@ -92,6 +92,7 @@ class ReadAndWrite(beam.PTransform):
             work
             | "InferTypes" >> beam.Map(lambda each, source: source.infer(each.chunk), self._source)
             | "CombineTypes" >> beam.CombineGlobally(columns.combine)
+            | "SettleTypes" >> beam.Map(_settle, self._source)
         )
         return (
             work
@@ -177,16 +178,19 @@ def _check_header(chunk: Chunk, first: Chunk) -> None:
     raise DataError("\n".join(lines))
 
 
+def _settle(types: dict[str, ColumnType], source: Source) -> dict[str, ColumnType]:
+    return dict(sorted(source.settle(types).items()))
+
+
 def _write(work: Work, source: Source, output: Output, types: Mapping[str, ColumnType]) -> Written:
     rows: np.ndarray = np.zeros(len(output.folders), np.int64)
     skipped = 0
-    ordered = dict(sorted(types.items()))
     with contextlib.ExitStack() as stack:
         splits = range(len(output.folders)) if output.hash_buckets else [work.split]
         writers: dict[int, Any] = {}
         for split in splits:
-            writers[split] = stack.enter_context(_shard(output, split, work, ordered))
-        for part in source.parts(work.chunk, ordered):
+            writers[split] = stack.enter_context(_shard(output, split, work, types))
+        for part in source.parts(work.chunk, types):
             skipped += part.skipped
             if part.batch.num_rows:
                 _write_batch(part.batch, source.null_is_empty, output, writers)
@@ -197,25 +201,33 @@ def _write(work: Work, source: Source, output: Output, types: Mapping[str, Colum
 
 def _shard(output: Output, split: int, work: Work, types: Mapping[str, ColumnType]) -> shards.Shard:
     folder = output.folders[split]
+    if output.parquet:
+        return shards.ParquetShard(shards.parquet_path(folder, work.index, work.count), types)
     return shards.RecordShard(shards.tfrecord_path(folder, work.index, work.count))
 
 
 def _write_batch(batch: pa.RecordBatch, null_is_empty: bool, output: Output, writers: Mapping[int, Any]) -> None:
-    records = example_encoder.records(example_encoder.encode(batch, null_is_empty))
+    whole_row = output.partition_feature is None
+    records: Sequence[bytes] = ()
+    if not output.parquet or (whole_row and output.hash_buckets):
+        records = example_encoder.records(example_encoder.encode(batch, null_is_empty))
+    columns_as_lists = shards.as_lists(batch, null_is_empty) if output.parquet else None
     if not output.hash_buckets:
         (writer,) = writers.values()
-        writer.write(records)
+        writer.write(records if columns_as_lists is None else columns_as_lists)
         return
-    keys = _keys(batch, records, null_is_empty, output.partition_feature)
+    keys = records if whole_row else _keys(batch, null_is_empty, str(output.partition_feature))
     indices = partition.split_indices(keys, output.hash_buckets)
     for split, writer in writers.items():
-        writer.write([records[row] for row in np.flatnonzero(indices == split).tolist()])
+        rows = np.flatnonzero(indices == split)
+        if columns_as_lists is None:
+            writer.write([records[row] for row in rows.tolist()])
+        else:
+            writer.write(columns_as_lists.take(pa.array(rows)))
 
 
-def _keys(batch: pa.RecordBatch, records: Sequence[bytes], null_is_empty: bool, feature: str | None) -> Sequence[bytes]:
+def _keys(batch: pa.RecordBatch, null_is_empty: bool, feature: str) -> Sequence[bytes]:
     """Returns what decides on each row's split, as `_GeneratePartitionKey` of TFX's base_example_gen_executor does."""
-    if feature is None:
-        return records
     if feature not in batch.schema.names:
         raise DataError(
             f"partition_feature_name: there is no feature {feature!r}; there are {', '.join(batch.schema.names[:20])}"

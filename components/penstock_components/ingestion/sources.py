@@ -100,6 +100,10 @@ class Source(abc.ABC):
     def infer(self, chunk: Chunk) -> dict[str, ColumnType]:
         """Returns the types of the selected columns as far as this chunk tells; refuses rows that cannot be read."""
 
+    def settle(self, types: ColumnTypes) -> ColumnTypes:
+        """Returns the columns to be written, given the types that all chunks together tell."""
+        return types
+
     @abc.abstractmethod
     def parts(self, chunk: Chunk, types: ColumnTypes) -> Iterator[Part]:
         """Yields a chunk's rows, in order, with the columns of `types`."""
