@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import subprocess
 import sys
@@ -120,9 +121,19 @@ def test_a_store_that_is_locked_from_the_start(project: Project, name: str) -> N
     assert answer.status == 1, answer.stderr
     assert_short(answer)
     assert str(project.store / name) in answer.stderr and "locked" in answer.stderr
+    assert re.search(r"for (more than )?1 s\b", answer.stderr)
     assert runs[-1] in project.runs()
     assert project.run().status == 0
     assert set(project.states().values()) == {"cached"}
+
+
+def test_a_lock_timeout_that_is_no_number(project: Project) -> None:
+    for command in (["run", project.folder], ["runs", "list"]):
+        environ = {"PENSTOCK_LOCK_TIMEOUT": "soon"}
+        answer = project.penstock(*command, "--store", project.store, environ=environ)
+        assert answer.status == 2, answer.stderr
+        assert "PENSTOCK_LOCK_TIMEOUT='soon' is no number of seconds" in answer.stderr
+        assert_short(answer)
 
 
 def test_a_store_that_is_locked_in_the_middle_of_a_run(tmp_path: Path, penstock: Penstock) -> None:

@@ -17,10 +17,10 @@ from typing import Any
 
 from penstock.errors import StoreError
 from penstock.metadata.location import StoreLocation
+from penstock.metadata.lock_timeout import lock_timeout_seconds
 
 Row = dict[str, Any]
 NO_PARAMETERS: Mapping[str, Any] = {}
-BUSY_TIMEOUT_SECONDS = 10.0
 # Far below the least number of parameters any of the databases takes.
 _AT_ONCE = 500
 
@@ -77,20 +77,23 @@ class Database(ABC):
         self.close()
 
 
-def connect(location: StoreLocation, *, create: bool, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Database:
+def connect(location: StoreLocation, *, create: bool, busy_timeout_seconds: float | None = None) -> Database:
     """Opens a store.
 
     Args:
         location: the store.
         create: True to write: the folder and Penstock's tables are made if missing. False to read: nothing is
             created, and a store that does not exist yet answers with empty results.
-        busy_timeout_seconds: how long to wait for another process's lock.
+        busy_timeout_seconds: how long to wait for another process's lock; None for what PENSTOCK_LOCK_TIMEOUT says.
 
     Raises:
+        UsageError: PENSTOCK_LOCK_TIMEOUT is no number of seconds.
         StoreError: the store is no database, cannot be read, is locked, or comes from a newer Penstock.
     """
     from penstock.metadata import tables
 
+    if busy_timeout_seconds is None:
+        busy_timeout_seconds = lock_timeout_seconds()
     database: Database
     if location.database is not None:
         from penstock.metadata.postgres import PostgresDatabase

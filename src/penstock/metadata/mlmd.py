@@ -17,8 +17,7 @@ from ml_metadata.proto import metadata_store_pb2
 from penstock.errors import StoreError
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
-
-LOCK_TIMEOUT_SECONDS = float(os.environ.get("PENSTOCK_LOCK_TIMEOUT", "30"))
+from penstock.metadata.lock_timeout import lock_timeout_seconds
 
 # What ml-metadata reports when the database itself fails; all other errors answer a question it was asked.
 _BROKEN = (errors.InternalError, errors.DataLossError, errors.UnavailableError, errors.UnknownError)
@@ -49,6 +48,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
 
     def __init__(self, config: metadata_store_pb2.ConnectionConfig, lock_file: Path | None, name: str):
         self._lock_file = lock_file
+        self._timeout_seconds = lock_timeout_seconds()
         self._name = name
         self._locked = False
         with self._patience():
@@ -59,7 +59,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
         self._metadata_store = None
 
     def _connect(self, config: metadata_store_pb2.ConnectionConfig) -> None:
-        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+        deadline = time.monotonic() + self._timeout_seconds
         while True:
             try:
                 super().__init__(config)
@@ -71,7 +71,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
 
     def _call_method(self, method_name: str, request: Any, response: Any) -> None:
         with self._patience():
-            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            deadline = time.monotonic() + self._timeout_seconds
             while True:
                 try:
                     super()._call_method(method_name, request, response)
@@ -85,7 +85,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
 
     def _wait(self, deadline: float) -> None:
         if time.monotonic() > deadline:
-            raise _locked(self._name)
+            raise _locked(self._name, self._timeout_seconds)
         time.sleep(0.05)
 
     @contextmanager
@@ -99,7 +99,7 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
         except OSError as error:
             raise StoreError(f"{self._lock_file}: cannot be written: {error.strerror}") from error
         try:
-            deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+            deadline = time.monotonic() + self._timeout_seconds
             while True:
                 try:
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -120,7 +120,7 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         StoreError: if it cannot be opened, is no metadata store, or stays locked.
     """
     if location.database is not None:
-        with connect(location, create=True, busy_timeout_seconds=LOCK_TIMEOUT_SECONDS) as database:
+        with connect(location, create=True) as database:
             if not database.has_mlmd():
                 return _make_in_postgres(location, database)
         return GuardedMetadataStore(connection_config(location), None, location.display)
@@ -150,8 +150,9 @@ def _prepare_sqlite(path: Path) -> None:
     """
     import sqlite3
 
+    timeout_seconds = lock_timeout_seconds()
     try:
-        connection = sqlite3.connect(path, timeout=LOCK_TIMEOUT_SECONDS)
+        connection = sqlite3.connect(path, timeout=timeout_seconds)
         try:
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
             if tables and "MLMDEnv" not in tables:
@@ -164,7 +165,7 @@ def _prepare_sqlite(path: Path) -> None:
             connection.close()
     except sqlite3.DatabaseError as error:
         if "locked" in str(error):
-            raise _locked(str(path)) from error
+            raise _locked(str(path), timeout_seconds) from error
         if "not a database" in str(error) or "malformed" in str(error):
             raise StoreError(
                 f"{path}: this is no metadata store ({error}). Move the file away, or name another store with --store."
@@ -172,9 +173,9 @@ def _prepare_sqlite(path: Path) -> None:
         raise StoreError(_broken(str(path), error)) from error
 
 
-def _locked(name: str) -> StoreError:
+def _locked(name: str, seconds: float) -> StoreError:
     return StoreError(
-        f"{name}: locked by another program for more than {LOCK_TIMEOUT_SECONDS:g} s.\n"
+        f"{name}: locked by another program for more than {seconds:g} s.\n"
         "  See which one holds it with `fuser`, end it, and run again; nothing that finished is lost."
     )
 

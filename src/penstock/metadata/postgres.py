@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|/\*.*?\*/|::|:(?P<name>[A-Za-z_]\w*)|%""",
     re.DOTALL,
 )
+# A server that does not answer within this time is out of reach; a lock may be held for longer.
+_CONNECT_SECONDS = 10
 # Any number will do, as long as every Penstock takes the same.
 _SCHEMA_LOCK = 7351
 
@@ -48,7 +50,7 @@ class PostgresDatabase(Database):
                 location.database,
                 autocommit=True,
                 row_factory=dict_row,
-                connect_timeout=max(2, int(busy_timeout_seconds)),
+                connect_timeout=max(2, min(_CONNECT_SECONDS, int(busy_timeout_seconds))),
                 application_name="penstock",
             )
         except psycopg.Error as error:
