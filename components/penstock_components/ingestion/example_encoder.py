@@ -1,8 +1,8 @@
 """Record batches to serialised `tf.train.Example`s, a column at a time.
 
-The result has the form of protobuf's deterministic serialisation: features sorted by the bytes of their names, each map
-entry with key and value, numbers packed. Message layout: `tensorflow/core/example/feature.proto`; encoding:
-https://protobuf.dev/programming-guides/encoding.
+The result has the form of protobuf's deterministic serialisation, whose hash decides on a row's split: features sorted
+by the bytes of their names, each map entry with key and value, numbers packed. Message layout:
+`tensorflow/core/example/feature.proto`; encoding: https://protobuf.dev/programming-guides/encoding.
 
 A row of one column is a prefix (tags, lengths and the feature's name), which depends only on how many bytes the values
 take, and the values' bytes. So both are made for a whole column at once, and Arrow joins the columns.
@@ -34,9 +34,9 @@ def encode(batch: pa.RecordBatch, null_is_empty: bool) -> pa.LargeBinaryArray:
     """
     pieces: list[pa.Array] = []
     lengths = np.zeros(batch.num_rows, np.int64)
-    order = sorted(range(batch.num_columns), key=lambda index: batch.schema.names[index].encode())
-    for index in order:
-        prefixes, values, row_lengths = _entries(batch.schema.names[index].encode(), batch.column(index), null_is_empty)
+    named = sorted(zip(batch.schema.names, batch.columns, strict=True), key=lambda column: _order(column[0]))
+    for name, column in named:
+        prefixes, values, row_lengths = _entries(name.encode(), column, null_is_empty)
         pieces.append(prefixes)
         if values is not None:
             pieces.append(values)
@@ -49,6 +49,11 @@ def encode_feature(column: pa.Array, null_is_empty: bool) -> pa.LargeBinaryArray
     """Returns one serialised `tf.train.Feature` for each row of a column; see `encode`."""
     prefixes, values, _ = _entries(None, column, null_is_empty)
     return prefixes if values is None else pc.binary_join_element_wise(prefixes, values, _EMPTY)
+
+
+def _order(name: str) -> bytes:
+    # Of two names one of which the other begins with, protobuf (upb) puts the longer one first. No UTF-8 has this byte.
+    return name.encode() + b"\xff"
 
 
 def _entries(
