@@ -26,6 +26,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 CATALOG_FILE = Path(__file__).resolve().parent.parent / "spec" / "catalog.json"
 
 COMPONENTS = {
+    "ArrowEvaluator": "penstock_components.arrow_evaluator.component:ArrowEvaluator",
     "ArrowExampleGen": "penstock_components.ingestion.component:ArrowExampleGen",
     "BulkInferrer": "tfx.components.bulk_inferrer.component:BulkInferrer",
     "CsvExampleGen": "tfx.components.example_gen.csv_example_gen.component:CsvExampleGen",
@@ -68,6 +69,7 @@ SPEC_KEYS = {
 
 # Inputs whose executors read every artifact they get; all others take exactly one.
 SEVERAL = {
+    ("ArrowEvaluator", "examples"),
     ("BulkInferrer", "examples"),
     ("Evaluator", "examples"),
     ("Trainer", "examples"),
@@ -99,6 +101,7 @@ RULES: dict[str, list[dict[str, Any]]] = {
         {"at_most_one": ["module_file", "stats_options_updater_fn"]},
     ],
     "Tuner": [{"exactly_one": ["module_file", "tuner_fn"]}],
+    "ArrowEvaluator": [{"at_most_one": ["eval_config", "feature_slicing_spec"]}],
     "Evaluator": [{"at_most_one": ["eval_config", "feature_slicing_spec"]}],
     "Pusher": [
         {"at_least_one": ["model", "infra_blessing"]},
