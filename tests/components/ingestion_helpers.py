@@ -66,14 +66,6 @@ def ingest(
         output_config.split_config.partition_feature_name = partition_feature
     artifact = standard_artifacts.Examples()
     artifact.uri = str(output)
-    defaults: dict[str, Any] = {
-        "format": None,
-        "column_types": None,
-        "columns_": None,
-        "drop_columns": None,
-        "ragged_rows": "fail",
-        "encoding": "utf-8",
-    }
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=list(beam_args), tmp_dir=f"{output}-tmp", unique_id="1"
     )
@@ -86,7 +78,7 @@ def ingest(
             standard_component_specs.OUTPUT_CONFIG_KEY: json_format.MessageToJson(output_config),
             standard_component_specs.OUTPUT_DATA_FORMAT_KEY: payload,
             standard_component_specs.OUTPUT_FILE_FORMAT_KEY: example_gen_pb2.FORMAT_TFRECORDS_GZIP,
-            options.PROPERTY: options.dump(**(defaults | given)),
+            options.PROPERTY: options.dump(**given),
         },
     )
     return artifact

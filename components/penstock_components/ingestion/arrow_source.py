@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import collections
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,9 +33,9 @@ class TypedSource(sources.Source):
             schema, ranges = self._layout(block.path)
         except pa.ArrowInvalid as error:
             raise DataError(f"{block.path}: cannot be read: {error}") from error
-        twice = {name for name in schema.names if schema.names.count(name) > 1}
+        twice = [name for name, count in collections.Counter(schema.names).items() if count > 1]
         if twice:
-            raise DataError(f"{block.path}: has more than one column named {min(twice)!r}")
+            raise DataError(f"{block.path}: has more than one column named {twice[0]!r}")
         return tuple(schema.names), ranges
 
     def chunks(self, scans: Sequence[tuple[Block, Any]]) -> list[Chunk]:

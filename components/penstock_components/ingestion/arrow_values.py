@@ -2,12 +2,12 @@
 
 | Arrow | examples |
 |---|---|
-| integers, booleans | INT |
-| floats | FLOAT, rounded to 32 bits |
+| integers, booleans, decimals without such places | INT |
+| floats, decimals with places after the point | FLOAT, rounded to 32 bits |
 | text, binary, dictionaries of these | BYTES |
 | lists of the above | the same, any number of values |
 | null | no type; a feature without a kind |
-| timestamps, dates, times, durations, decimals | INT, FLOAT or BYTES, as an option must say |
+| timestamps, dates, times, durations | INT, FLOAT or BYTES, as an option must say |
 | structs, maps, lists of lists, lists that hold a null | refused |
 
 As numbers, points in time are seconds since 1970 UTC, and times of day and durations are seconds.
@@ -128,6 +128,8 @@ def _plain_type(arrow_type: pa.DataType) -> ColumnType | None:
         return ColumnType.INT
     if pa.types.is_floating(arrow_type):
         return ColumnType.FLOAT
+    if pa.types.is_decimal(arrow_type):
+        return ColumnType.FLOAT if arrow_type.scale > 0 else ColumnType.INT
     return ColumnType.BYTES if _is_text(arrow_type) else None
 
 

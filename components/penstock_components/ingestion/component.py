@@ -71,9 +71,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         Raises:
             ValueError: an option has a value that is not allowed.
         """
-        allowed = (example_gen_pb2.FORMAT_TF_EXAMPLE, example_gen_pb2.FORMAT_PARQUET)
-        if output_data_format not in allowed:
-            raise ValueError("output_data_format must be FORMAT_TF_EXAMPLE or FORMAT_PARQUET")
+        options.check_payload(output_data_format)
         input_config = input_config or utils.make_default_input_config()
         spec = ArrowExampleGenSpec(
             input_base=input_base,

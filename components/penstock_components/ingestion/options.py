@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tfx.proto import example_gen_pb2
+
 from penstock_components.ingestion import columns
 from penstock_components.ingestion.sources import Options
 
@@ -26,12 +28,12 @@ class Loaded:
 
 def dump(
     *,
-    format: str | None,
-    column_types: Mapping[str, str] | None,
-    columns_: Sequence[str] | None,
-    drop_columns: Sequence[str] | None,
-    ragged_rows: str,
-    encoding: str,
+    format: str | None = None,
+    column_types: Mapping[str, str] | None = None,
+    columns_: Sequence[str] | None = None,
+    drop_columns: Sequence[str] | None = None,
+    ragged_rows: str = "fail",
+    encoding: str = "utf-8",
 ) -> str:
     """Checks options and returns them as JSON; ones left at their defaults are left out.
 
@@ -73,6 +75,22 @@ def load(exec_properties: Mapping[str, Any]) -> Loaded:
             encoding=given.get("encoding", "utf-8"),
         ),
     )
+
+
+def of_types(given: Options) -> Options:
+    """Returns options for data from which columns are already left out."""
+    return Options(types=given.types)
+
+
+def check_payload(payload_format: int | None) -> None:
+    """Refuses payload formats that are not written.
+
+    Raises:
+        ValueError: the format is another one.
+    """
+    allowed = (example_gen_pb2.FORMAT_TF_EXAMPLE, example_gen_pb2.FORMAT_PARQUET)
+    if payload_format not in allowed:
+        raise ValueError("output_data_format must be FORMAT_TF_EXAMPLE or FORMAT_PARQUET")
 
 
 def _check_one_of(name: str, value: str | None, allowed: Sequence[str]) -> None:
