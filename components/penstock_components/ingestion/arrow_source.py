@@ -52,7 +52,7 @@ class TypedSource(sources.Source):
 
     def parts(self, chunk: Chunk, types: ColumnTypes) -> Iterator[Part]:
         for batch in self._batches(chunk, list(types)):
-            for piece in sources.slices(batch, batch.nbytes):
+            for piece in sources.slices(batch, _size(batch)):
                 yield Part(converted(piece, types, self.options, chunk.path))
 
     @abc.abstractmethod
@@ -102,7 +102,7 @@ class ArrowFileSource(TypedSource):
             return self._schema(path), [(0, None)]
         with files.arrow_file(path) as file:
             opened = pa.ipc.open_file(file)
-            sizes = [opened.get_batch(index).nbytes for index in range(opened.num_record_batches)]
+            sizes = [_size(opened.get_batch(index)) for index in range(opened.num_record_batches)]
             return opened.schema, _ranges(sizes)
 
     def _batches(self, chunk: Chunk, names: list[str]) -> Iterator[pa.RecordBatch]:
@@ -135,6 +135,13 @@ def _ranges(sizes: Sequence[int]) -> list[tuple[int, int | None]]:
             ranges.append((start, index + 1))
             start, total = index + 1, 0
     return ranges
+
+
+def _size(batch: pa.RecordBatch) -> int:
+    try:
+        return int(batch.nbytes)
+    except pa.ArrowTypeError:  # a type whose share of its buffers cannot be told
+        return int(batch.get_total_buffer_size())
 
 
 def _has_footer(path: str) -> bool:

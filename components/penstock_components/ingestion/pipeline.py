@@ -17,9 +17,8 @@ from typing import Any
 import apache_beam as beam
 import numpy as np
 import pyarrow as pa
-from tfx.dsl.io import fileio
 
-from penstock_components.ingestion import columns, example_encoder, partition, shards
+from penstock_components.ingestion import columns, example_encoder, files, partition, shards
 from penstock_components.ingestion.columns import ColumnType
 from penstock_components.ingestion.errors import DataError
 from penstock_components.ingestion.sources import Block, Chunk, Source
@@ -124,13 +123,13 @@ class _Sum(beam.CombineFn):
 
 def save(written: Written, path: str) -> None:
     """Writes a `Written` to a file, from wherever Beam runs it."""
-    with fileio.open(path, "w") as file:
-        file.write(json.dumps({"rows": list(written.rows), "skipped": written.skipped}))
+    with files.create(path) as file:
+        file.write(json.dumps({"rows": list(written.rows), "skipped": written.skipped}).encode())
 
 
 def load(path: str) -> Written:
     """Reads what `save` wrote."""
-    with fileio.open(path) as file:
+    with files.open_binary(path) as file:
         content = json.loads(file.read())
     return Written(tuple(content["rows"]), content["skipped"])
 
@@ -147,19 +146,19 @@ def _scan(element: tuple[int, Block], source: Source) -> tuple[int, Block, Any]:
 
 
 def _cut(keyed: tuple[None, Iterable[tuple[int, Block, Any]]], source: Source) -> Iterator[Work]:
-    files: dict[tuple[int, str], list[tuple[Block, Any]]] = {}
+    scans: dict[tuple[int, str], list[tuple[Block, Any]]] = {}
     for split, block, scanned in keyed[1]:
-        files.setdefault((split, block.path), []).append((block, scanned))
+        scans.setdefault((split, block.path), []).append((block, scanned))
     of_split: dict[int, list[Chunk]] = {}
     first: Chunk | None = None
-    for split, path in sorted(files):
-        chunks = source.chunks(sorted(files[split, path], key=lambda scanned: scanned[0].start))
+    for split, path in sorted(scans):
+        chunks = source.chunks(sorted(scans[split, path], key=lambda scanned: scanned[0].start))
         for chunk in chunks[:1]:
             first = first or chunk
             _check_header(chunk, first)
         of_split.setdefault(split, []).extend(chunks)
     if first is None:
-        raise DataError(f"{', '.join(sorted(path for _, path in files))}: there is no row of data, only a header")
+        raise DataError(f"{', '.join(sorted(path for _, path in scans))}: there is no row of data, only a header")
     for split, chunks in of_split.items():
         for index, chunk in enumerate(chunks):
             yield Work(split, index, len(chunks), chunk)
