@@ -120,7 +120,7 @@ def fast_result(result: Callable[[Metrics], Metrics]) -> Callable[[Metrics], Met
 
     TFMA walks through the histogram's 10,000 buckets in Python for each slice.
     """
-    if result.__qualname__ != "binary_confusion_matrices.<locals>.result":
+    if getattr(result, "__qualname__", "") != "binary_confusion_matrices.<locals>.result":
         return result
     settings = inspect.getclosurevars(result).nonlocals
     if not settings["use_histogram"]:

@@ -158,7 +158,7 @@ class KerasMeans(Accumulation):
         self._metrics: list[tuple[Any, Inputs]] = []
         for name in combiner._output_names:
             for metric in combiner._metrics[name]:
-                if not isinstance(metric, tf_keras.metrics.MeanMetricWrapper):
+                if not isinstance(metric, tf_keras.metrics.MeanMetricWrapper | tf_keras.metrics.RootMeanSquaredError):
                     raise NotCovered(f"the Keras metric {type(metric).__name__}")
                 inputs = Inputs(
                     model_name=combiner._model_name,
@@ -181,7 +181,10 @@ class KerasMeans(Accumulation):
                 raise NotCovered("several example weights in a row with a Keras metric")
             # Keras computes in its metric's own type.
             y_true, y_pred = (np.asarray(array, metric.dtype) for array in (labels, rows.predictions))
-            value = np.asarray(metric._fn(y_true, y_pred, **metric._fn_kwargs), np.float64)
+            if isinstance(metric, tf_keras.metrics.RootMeanSquaredError):
+                value: np.ndarray = (y_true - y_pred).astype(np.float64) ** 2
+            else:
+                value = np.asarray(metric._fn(y_true, y_pred, **metric._fn_kwargs), np.float64)
             if value.shape not in ((batch.size,), (batch.size, 1)):
                 raise NotCovered(f"the Keras metric {type(metric).__name__} with values of shape {list(value.shape)}")
             weights: np.ndarray = rows.weights[:, 0].astype(np.float64)

@@ -13,17 +13,22 @@ from tensorflow_model_analysis.metrics import (
     calibration,
     calibration_histogram,
     cross_entropy_metrics,
+    exact_match,
     example_count,
+    flip_metrics,
     mean_regression_error,
     metric_specs,
     metric_types,
     multi_class_confusion_matrix_metrics,
     multi_label_confusion_matrix_plot,
+    prediction_difference_metrics,
+    squared_pearson_correlation,
     tf_metric_wrapper,
+    tjur_discrimination,
 )
 from tensorflow_model_analysis.proto import config_pb2
 
-from penstock_components.arrow_evaluator import binary, classes, means
+from penstock_components.arrow_evaluator import binary, classes, means, moments, two_models
 from penstock_components.arrow_evaluator.accumulation import Accumulation, Metrics
 from penstock_components.arrow_evaluator.coverage import NotCovered
 
@@ -52,6 +57,11 @@ _ACCUMULATIONS: dict[type, Callable[[Any], Accumulation]] = {
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: classes.MultiClassConfusionMatrix,
     multi_label_confusion_matrix_plot._MultiLabelConfusionMatrixPlotCombiner: classes.MultiLabelConfusionMatrix,
     aggregation._ClassWeightsFromLabelsCombiner: classes.ClassWeightsFromLabels,
+    squared_pearson_correlation._SquaredPearsonCorrelationCombiner: moments.SquaredPearsonCorrelation,
+    tjur_discrimination._TjurDiscriminationCombiner: moments.TjurDiscrimination,
+    exact_match._ExactMatchCombiner: moments.ExactMatch,
+    flip_metrics._BooleanFlipCountsCombiner: two_models.BooleanFlipCounts,
+    prediction_difference_metrics._SymmetricPredictionDifferenceCombiner: two_models.SymmetricPredictionDifference,
 }
 
 # Combiners that ask for a part of the standard inputs only, by a preprocessor of TFMA's own.
@@ -84,13 +94,13 @@ def plan(eval_config: config_pb2.EvalConfig) -> Plan:
         raise NotCovered("metrics that compare slices")
     return Plan(
         eval_config=eval_config,
-        accumulations=[_accumulation(computation) for computation in computations.non_derived_computations],
+        accumulations=[_accumulation(one, eval_config) for one in computations.non_derived_computations],
         derived=[binary.fast_result(computation.result) for computation in computations.derived_computations],
         ci_derived=[computation.result for computation in computations.ci_derived_computations],
     )
 
 
-def _accumulation(computation: metric_types.MetricComputation) -> Accumulation:
+def _accumulation(computation: metric_types.MetricComputation, eval_config: config_pb2.EvalConfig) -> Accumulation:
     combiner = computation.combiner
     names = ", ".join(sorted({key.name.lstrip("_").partition(":")[0] for key in computation.keys or ()}))
     make = _ACCUMULATIONS.get(type(combiner))
@@ -98,4 +108,6 @@ def _accumulation(computation: metric_types.MetricComputation) -> Accumulation:
         raise NotCovered(f"the metric {names or type(combiner).__name__}")
     if computation.preprocessors and not isinstance(combiner, _PREPROCESSED):
         raise NotCovered(f"the preprocessing of the metric {names}")
+    if getattr(combiner, "_eval_config", None) not in (None, eval_config):
+        raise NotCovered(f"the metric {names}, which looks predictions up in its own way")
     return make(combiner)

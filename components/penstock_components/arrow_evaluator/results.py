@@ -82,7 +82,7 @@ class Results:
         metrics = self._resampling.combine(samples, self._without_interval)
         for derive in self._plan.ci_derived:
             metrics.update(derive(metrics))
-        return {key: value for key, value in metrics.items() if not evaluator._is_private_metrics(key)}
+        return _public(metrics)
 
     def _of_sample(self, sums: Sequence[Sums]) -> Metrics:
         metrics: Metrics = {}
@@ -92,7 +92,8 @@ class Results:
             metrics.update(derive(metrics))
         if self._baseline:
             metrics.update(self._changes(metrics, self._baseline))
-        return metrics
+        # The distribution of an intermediate result would cost more than everything else, and few ask for it.
+        return metrics if self._plan.ci_derived else _public(metrics)
 
     def _changes(self, metrics: Metrics, baseline: str) -> Metrics:
         """Returns the differences to the baseline model's metrics."""
@@ -104,6 +105,10 @@ class Results:
             if counterpart in metrics and evaluator._is_metric_diffable(value):
                 changes[key.make_diff_key()] = value - metrics[counterpart]
         return changes
+
+
+def _public(metrics: Metrics) -> Metrics:
+    return {key: value for key, value in metrics.items() if not evaluator._is_private_metrics(key)}
 
 
 def with_thresholds_only(eval_config: config_pb2.EvalConfig) -> config_pb2.EvalConfig:
