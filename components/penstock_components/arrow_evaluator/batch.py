@@ -68,6 +68,7 @@ class Batch:
         eval_config: The evaluation.
         labels, weights: Features by model and output name where there are several, as TFMA's extractors make them.
         predictions: Likewise, by output name or prediction key below the model's name.
+        features, transformed: Raw features, and a single model's preprocessed ones.
     """
 
     size: int
@@ -76,6 +77,7 @@ class Batch:
     predictions: Any
     weights: Any
     features: Mapping[str, Any] = field(default_factory=dict)
+    transformed: Mapping[str, Any] = field(default_factory=dict)
     _pairs: dict[Inputs, Pairs] = field(default_factory=dict)
     _rows: dict[Inputs, Rows] = field(default_factory=dict)
 
@@ -103,6 +105,16 @@ class Batch:
     def total_weights(self, inputs: Inputs) -> np.ndarray:
         """Returns the sum of each row's example weights as float64."""
         return self._weights(inputs).astype(np.float64).sum(axis=1)
+
+    def feature(self, name: str) -> np.ndarray:
+        """Returns a feature with one number a row as float64, a preprocessed one before a raw one."""
+        value = self.transformed.get(name, self.features.get(name))
+        if value is None:
+            raise NotCovered(f"examples without the feature {name!r}")
+        values = _array(f"feature {name!r}", value, self.size)
+        if values.shape[1] != 1:
+            raise NotCovered(f"{values.shape[1]} values of the feature {name!r} in a row")
+        return values[:, 0].astype(np.float64)
 
     def _weights(self, inputs: Inputs) -> np.ndarray:
         value = self.weights if inputs.example_weighted else None
@@ -157,6 +169,7 @@ def of_features(
         predictions=predictions,
         weights=lookup("example_weight_key", "example_weight_keys", False),
         features=features,
+        transformed=transformed,
     )
 
 

@@ -14,13 +14,15 @@ from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.proto import config_pb2
 
 from penstock_components.arrow_evaluator import batch as batches
+from penstock_components.arrow_evaluator import queries
+from penstock_components.arrow_evaluator.accumulation import Entries
 from penstock_components.arrow_evaluator.coverage import NotCovered
 from penstock_components.arrow_evaluator.inference import Signatures
-from penstock_components.arrow_evaluator.plan import Plan, plan
+from penstock_components.arrow_evaluator.plan import Group, Plan, plan
 from penstock_components.arrow_evaluator.reading import Decoder, read
-from penstock_components.arrow_evaluator.resampling import resampling
-from penstock_components.arrow_evaluator.results import Results, SliceState, merge_states
-from penstock_components.arrow_evaluator.slicing import Membership, SliceKey, Slicer, slice_specs
+from penstock_components.arrow_evaluator.resampling import Resampling, resampling
+from penstock_components.arrow_evaluator.results import GroupState, Results, SliceState, merge_states
+from penstock_components.arrow_evaluator.slicing import Membership, SliceKey, Slicer, SliceSpec, slice_specs
 from penstock_components.arrow_evaluator.sums import SumsBySlice
 from penstock_components.arrow_evaluator.writing import ResultFiles
 
@@ -46,6 +48,8 @@ class Evaluation:
 
 # Stands in a bundle's output for a reason why vectors do not do; no slice has this key.
 _REASON = "not covered"
+# The output that holds documents of queries.
+_DOCUMENTS = "documents"
 
 
 class Accumulate(beam.DoFn):
@@ -61,7 +65,7 @@ class Accumulate(beam.DoFn):
         self._specs = slice_specs(config)
         self._resampling = resampling(config.options)
         self._signatures: dict[str, Signatures] = {}
-        wanted = evaluation.features
+        wanted = evaluation.features.union(*(group.features for group in self._plan.groups))
         for spec in config.model_specs if evaluation.models else ():
             name = spec.name if len(config.model_specs) > 1 else ""
             self._signatures[name] = Signatures(evaluation.models[name].model_loader.load(), spec)
@@ -100,49 +104,74 @@ class Accumulate(beam.DoFn):
 
     def finish_bundle(self) -> Iterator[Any]:
         window = beam.transforms.window.GlobalWindow()
-        results: Iterable[tuple[Any, Any]] = [(_REASON, self._reason)] if self._reason else self._bundle.states()
-        for result in results:
-            yield beam.utils.windowed_value.WindowedValue(result, window.max_timestamp(), [window])
+
+        def element(value: Any) -> Any:
+            return beam.utils.windowed_value.WindowedValue(value, window.max_timestamp(), [window])
+
+        if self._reason:
+            yield element((_REASON, self._reason))
+            return
+        for state in self._bundle.states():
+            yield element(state)
+        for documents in self._bundle.documents:
+            yield beam.pvalue.TaggedOutput(_DOCUMENTS, element(documents))
 
 
 class Bundle:
-    """The states of all slices met in a number of batches."""
+    """The states of all slices met in a number of batches, and the documents of queries, which are for later."""
 
-    def __init__(self, plan: Plan, specs: Sequence[Any]) -> None:
-        self._accumulations = plan.accumulations
+    def __init__(self, plan: Plan, specs: Sequence[SliceSpec]) -> None:
+        self._plan = plan
         self._resampling = resampling(plan.eval_config.options)
         self._slicer = Slicer(specs)
-        samples = self._resampling.columns
-        self._rows = SumsBySlice(1, samples)
-        self._sums = [SumsBySlice(accumulation.columns, samples) for accumulation in plan.accumulations]
+        self._states = {
+            index: GroupSums(group, self._resampling) for index, group in enumerate(plan.groups) if not group.query_key
+        }
+        self.documents: list[tuple[tuple[int, int], queries.Documents]] = []
 
     def add(
         self, batch: batches.Batch, transformed: Sequence[Mapping[str, Any]], raw: Mapping[str, Any], place: str
     ) -> None:
         """Adds a batch; `place` tells it from all others, the features are what slices are made of."""
         members = self._slicer.members(batch.size, transformed, raw)
-        factors = self._resampling.factors(len(members.rows), place)
-        self._rows.add(members.slices, None, np.ones((len(members.rows), 1)), factors)
-        for accumulation, sums in zip(self._accumulations, self._sums, strict=True):
-            entries = accumulation.entries(batch)
-            if entries.rows is None:
-                entry = members.rows
-                sums.add(members.slices, _taken(entries.buckets, entry), entries.values[entry], factors)
+        for index, group in enumerate(self._plan.groups):
+            if group.query_key:
+                parts = queries.documents_of(group.accumulations, group.query_key, batch, members, self._slicer.keys)
+                self.documents += [((index, partition), documents) for partition, documents in parts]
                 continue
-            entry, pair = _paired(entries.rows, members)
-            sums.add(members.slices[pair], _taken(entries.buckets, entry), entries.values[entry], _taken(factors, pair))
+            entries = [accumulation.entries(batch) for accumulation in group.accumulations]
+            self._states[index].add(members, entries, place)
 
     def states(self) -> Iterator[tuple[SliceKey, SliceState]]:
         """Yields each slice and its state."""
-        keys = self._slicer.keys
+        for index, sums in self._states.items():
+            yield from sums.states(index, self._slicer.keys)
+
+
+class GroupSums:
+    """Adds up one group of metrics for many slices."""
+
+    def __init__(self, group: Group, resampling: Resampling) -> None:
+        self._resampling = resampling
+        samples = resampling.columns
+        self._rows = SumsBySlice(1, samples)
+        self._sums = [SumsBySlice(accumulation.columns, samples) for accumulation in group.accumulations]
+
+    def add(self, members: Membership, entries: Sequence[Entries], place: str) -> None:
+        """Adds the entries of each accumulation for a batch with these members."""
+        factors = self._resampling.factors(len(members.rows), place)
+        self._rows.add(members.slices, None, np.ones((len(members.rows), 1)), factors)
+        for one, sums in zip(entries, self._sums, strict=True):
+            entry, pair = (members.rows, slice(None)) if one.rows is None else _paired(one.rows, members)
+            buckets = None if one.buckets is None else one.buckets[entry]
+            sums.add(members.slices[pair], buckets, one.values[entry], None if factors is None else factors[pair])
+
+    def states(self, index: int, keys: Sequence[SliceKey]) -> Iterator[tuple[SliceKey, SliceState]]:
+        """Yields the state of each slice as that of the group at `index`; `keys` are the slices by number."""
         columns = [self._rows.by_slice(len(keys)), *(sums.by_slice(len(keys)) for sums in self._sums)]
         for key, (rows, *sums) in zip(keys, zip(*columns, strict=True), strict=True):
             if len(rows.values):
-                yield key, SliceState(rows.values[0, 0], sums)
-
-
-def _taken(array: np.ndarray | None, places: np.ndarray) -> np.ndarray | None:
-    return None if array is None else array[places]
+                yield key, {index: GroupState(rows.values[0, 0], sums)}
 
 
 def _paired(rows: np.ndarray, members: Membership) -> tuple[np.ndarray, np.ndarray]:
@@ -151,6 +180,29 @@ def _paired(rows: np.ndarray, members: Membership) -> tuple[np.ndarray, np.ndarr
     entry: np.ndarray = np.repeat(np.arange(len(rows)), counts)
     within = np.arange(len(entry)) - np.repeat(np.cumsum(counts) - counts, counts)
     return entry, members.starts[rows[entry]] + within
+
+
+class Rank(beam.DoFn):
+    """Turns the documents of a partition's queries into slices' states."""
+
+    def __init__(self, evaluation: Evaluation) -> None:
+        self._evaluation = evaluation
+
+    def setup(self) -> None:
+        self._plan = plan(self._evaluation.eval_config)
+        self._resampling = resampling(self._evaluation.eval_config.options)
+
+    def process(self, element: tuple[tuple[int, int], Iterable[queries.Documents]]) -> Iterator[tuple[Any, Any]]:
+        (index, partition), parts = element
+        group = self._plan.groups[index]
+        grouped = queries.group(list(parts))
+        sums = GroupSums(group, self._resampling)
+        try:
+            sums.add(grouped.members, queries.entries_of(group.accumulations, grouped), f"{index}/{partition}")
+        except NotCovered as reason:
+            yield _REASON, str(reason)
+            return
+        yield from sums.states(index, grouped.slices)
 
 
 class MergeStates(beam.CombineFn):
@@ -212,11 +264,23 @@ def evaluate(
 
     If the data turns out not to be covered, nothing is written but the reason, to `reason_file`.
     """
-    results = (
+    bundles = (
         pipeline
         | "Files" >> beam.Create(list(files))
         | "Spread" >> beam.Reshuffle()
-        | "Accumulate" >> beam.ParDo(Accumulate(evaluation)).with_output_types(tuple[Any, Any])
+        | "Accumulate"
+        >> beam.ParDo(Accumulate(evaluation)).with_outputs(_DOCUMENTS, main="states").with_output_types(tuple[Any, Any])
+    )
+    states = bundles.states
+    if any(spec.query_key for spec in evaluation.eval_config.metrics_specs):
+        ranked = (
+            bundles[_DOCUMENTS]
+            | "GroupDocuments" >> beam.GroupByKey()
+            | "Rank" >> beam.ParDo(Rank(evaluation)).with_output_types(tuple[Any, Any])
+        )
+        states = (states, ranked) | "AllStates" >> beam.Flatten()
+    results = (
+        states
         | "Merge" >> beam.CombinePerKey(MergeStates())
         | "Compute" >> beam.ParDo(Compute(evaluation)).with_output_types(tuple[Any, Any])
     )

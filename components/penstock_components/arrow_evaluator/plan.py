@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,18 +19,22 @@ from tensorflow_model_analysis.metrics import (
     mean_regression_error,
     metric_specs,
     metric_types,
+    min_label_position,
     multi_class_confusion_matrix_metrics,
     multi_label_confusion_matrix_plot,
+    ndcg,
     prediction_difference_metrics,
+    query_statistics,
     squared_pearson_correlation,
     tf_metric_wrapper,
     tjur_discrimination,
 )
 from tensorflow_model_analysis.proto import config_pb2
 
-from penstock_components.arrow_evaluator import binary, classes, means, moments, two_models
+from penstock_components.arrow_evaluator import binary, classes, means, moments, queries, two_models
 from penstock_components.arrow_evaluator.accumulation import Accumulation, Metrics
 from penstock_components.arrow_evaluator.coverage import NotCovered
+from penstock_components.arrow_evaluator.queries import QueryAccumulation
 
 _ACCUMULATIONS: dict[type, Callable[[Any], Accumulation]] = {
     example_count._ExampleCountCombiner: means.ExampleCount,
@@ -64,50 +68,96 @@ _ACCUMULATIONS: dict[type, Callable[[Any], Accumulation]] = {
     prediction_difference_metrics._SymmetricPredictionDifferenceCombiner: two_models.SymmetricPredictionDifference,
 }
 
-# Combiners that ask for a part of the standard inputs only, by a preprocessor of TFMA's own.
-_PREPROCESSED = (example_count._ExampleCountCombiner,)
+_QUERY_ACCUMULATIONS: dict[type, Callable[[Any], QueryAccumulation]] = {
+    example_count._ExampleCountCombiner: queries.QueryCount,
+    query_statistics._QueryStatisticsCombiner: queries.QueryStatistics,
+    ndcg._NDCGCombiner: queries.NormalizedDiscountedCumulativeGain,
+    min_label_position._MinLabelPositionCombiner: queries.MinLabelPosition,
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Metrics that are computed together: those of the examples (`query_key` empty), or those of queries.
+
+    `accumulations` (each an Accumulation, or a QueryAccumulation) give TFMA's intermediate results, `derived` and
+    `ci_derived` what follows from them, in this order. `features` are what the metrics look at besides labels,
+    predictions and weights.
+    """
+
+    query_key: str
+    accumulations: Sequence[Any]
+    derived: Sequence[Callable[[Metrics], Metrics]]
+    ci_derived: Sequence[Callable[[Metrics], Metrics]]
+    features: frozenset[str]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How the metrics of one evaluation are computed.
-
-    `accumulations` give TFMA's intermediate results, `derived` and `ci_derived` what follows from them, in this order.
-    """
+    """How the metrics of one evaluation are computed."""
 
     eval_config: config_pb2.EvalConfig
-    accumulations: Sequence[Accumulation]
-    derived: Sequence[Callable[[Metrics], Metrics]]
-    ci_derived: Sequence[Callable[[Metrics], Metrics]]
+    groups: Sequence[Group]
 
 
 def plan(eval_config: config_pb2.EvalConfig) -> Plan:
     """Returns the plan for an evaluation whose defaults are filled in; raises NotCovered if TFMA must do it."""
-    if any(spec.query_key for spec in eval_config.metrics_specs):
-        raise NotCovered("metrics of queries (query_key)")
     if any(spec.HasField("padding_options") for spec in eval_config.model_specs):
         raise NotCovered("padding of labels and predictions (padding_options)")
+    by_query_key: dict[str, list[config_pb2.MetricsSpec]] = {}
+    for spec in eval_config.metrics_specs:
+        by_query_key.setdefault(spec.query_key, []).append(spec)
+    return Plan(eval_config, [_group(key, specs, eval_config) for key, specs in by_query_key.items()])
+
+
+def _group(query_key: str, specs: list[config_pb2.MetricsSpec], eval_config: config_pb2.EvalConfig) -> Group:
     computations = evaluator._filter_and_separate_computations(
-        metric_specs.to_computations(list(eval_config.metrics_specs), eval_config=eval_config)
+        metric_specs.to_computations(specs, eval_config=eval_config)
     )
     if computations.cross_slice_computations:
         raise NotCovered("metrics that compare slices")
-    return Plan(
-        eval_config=eval_config,
-        accumulations=[_accumulation(one, eval_config) for one in computations.non_derived_computations],
+    several_models = len(eval_config.model_specs) > 1
+    if query_key and several_models:
+        raise NotCovered("metrics of queries for several models")
+    make: Callable[..., Any] = _query_accumulation if query_key else _accumulation
+    combiners = [one.combiner for one in computations.non_derived_computations]
+    return Group(
+        query_key=query_key,
+        accumulations=[make(one, eval_config) for one in computations.non_derived_computations],
         derived=[binary.fast_result(computation.result) for computation in computations.derived_computations],
         ci_derived=[computation.result for computation in computations.ci_derived_computations],
+        features=frozenset(_named_features(combiners)) | ({query_key} - {""}),
     )
+
+
+def _named_features(combiners: Sequence[Any]) -> Iterator[str]:
+    for combiner in combiners:
+        for attribute in ("_gain_key", "_label_key"):
+            if name := getattr(combiner, attribute, None):
+                yield name
 
 
 def _accumulation(computation: metric_types.MetricComputation, eval_config: config_pb2.EvalConfig) -> Accumulation:
     combiner = computation.combiner
-    names = ", ".join(sorted({key.name.lstrip("_").partition(":")[0] for key in computation.keys or ()}))
     make = _ACCUMULATIONS.get(type(combiner))
     if make is None:
-        raise NotCovered(f"the metric {names or type(combiner).__name__}")
-    if computation.preprocessors and not isinstance(combiner, _PREPROCESSED):
-        raise NotCovered(f"the preprocessing of the metric {names}")
+        raise NotCovered(f"the metric {_names(computation)}")
+    if computation.preprocessors and not isinstance(combiner, example_count._ExampleCountCombiner):
+        raise NotCovered(f"the preprocessing of the metric {_names(computation)}")
     if getattr(combiner, "_eval_config", None) not in (None, eval_config):
-        raise NotCovered(f"the metric {names}, which looks predictions up in its own way")
+        raise NotCovered(f"the metric {_names(computation)}, which looks predictions up in its own way")
     return make(combiner)
+
+
+def _query_accumulation(
+    computation: metric_types.MetricComputation, eval_config: config_pb2.EvalConfig
+) -> QueryAccumulation:
+    make = _QUERY_ACCUMULATIONS.get(type(computation.combiner))
+    if make is None:
+        raise NotCovered(f"the metric {_names(computation)} of queries")
+    return make(computation.combiner)
+
+
+def _names(computation: metric_types.MetricComputation) -> str:
+    names = {key.name.lstrip("_").partition(":")[0] for key in computation.keys or ()}
+    return ", ".join(sorted(names)) or type(computation.combiner).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from tensorflow_model_analysis import constants
@@ -16,26 +17,32 @@ from tensorflow_model_analysis.utils import model_util
 from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
 from penstock_components.arrow_evaluator.accumulation import Metrics
-from penstock_components.arrow_evaluator.plan import Plan
+from penstock_components.arrow_evaluator.plan import Group, Plan
 from penstock_components.arrow_evaluator.resampling import resampling
 from penstock_components.arrow_evaluator.slicing import SliceKey
 from penstock_components.arrow_evaluator.sums import Sums, merge
 
 
 @dataclass(frozen=True)
-class SliceState:
-    """What was added up for one slice: its number of rows in each sample, and each accumulation's sums."""
+class GroupState:
+    """What was added up for one slice and group of metrics: rows in each sample, and each accumulation's sums."""
 
     rows: np.ndarray
     sums: Sequence[Sums]
 
 
+# A slice's state: that of each of the plan's groups, by its place there.
+SliceState = dict[int, GroupState]
+
+
 def merge_states(states: Sequence[SliceState]) -> SliceState:
     """Returns the state of all the rows of several states of one slice."""
-    if len(states) == 1:
-        return states[0]
-    sums = [merge(parts) for parts in zip(*(state.sums for state in states), strict=True)]
-    return SliceState(np.sum([state.rows for state in states], axis=0), sums)
+    merged: SliceState = {}
+    for group in sorted({group for state in states for group in state}):
+        parts = [state[group] for state in states if group in state]
+        sums = [merge(one) for one in zip(*(part.sums for part in parts), strict=True)]
+        merged[group] = GroupState(np.sum([part.rows for part in parts], axis=0), sums)
+    return merged
 
 
 @dataclass(frozen=True)
@@ -63,37 +70,43 @@ class Results:
 
     def of_slice(self, key: SliceKey, state: SliceState) -> SliceResult:
         """Returns what is written of one slice."""
-        if key and self._resampling.size(state.rows) < self._smallest:
-            text = f"The slice has fewer than the {self._smallest} examples that min_slice_size asks for."
-            plots, values = {}, {constants.ERROR_METRIC_NAME: text}
-        else:
-            metrics = self.metrics(state)
-            plots = {name: value for name, value in metrics.items() if isinstance(name, metric_types.PlotKey)}
-            values = {name: value for name, value in metrics.items() if not isinstance(name, metric_types.PlotKey)}
+        metrics: dict[Any, Any] = {}
+        for index, group in enumerate(self._plan.groups):
+            if index not in state:
+                continue
+            if key and self._resampling.size(state[index].rows) < self._smallest:
+                text = f"The slice has fewer than the {self._smallest} examples that min_slice_size asks for."
+                metrics[constants.ERROR_METRIC_NAME] = text
+            else:
+                metrics.update(self._metrics(group, state[index]))
+        plots = {name: value for name, value in metrics.items() if isinstance(name, metric_types.PlotKey)}
+        values = {name: value for name, value in metrics.items() if not isinstance(name, metric_types.PlotKey)}
         return SliceResult(
             metrics=writer.convert_slice_metrics_to_proto((key, values), []).SerializeToString(),
             plots=writer.convert_slice_plots_to_proto((key, plots), []).SerializeToString(),
             validation=metrics_validator.validate_metrics((key, values), self._thresholds).SerializeToString(),
         )
 
-    def metrics(self, state: SliceState) -> Metrics:
-        """Returns a slice's metrics and plots by key, with their distributions where intervals are asked for."""
-        samples = [(number, self._of_sample(sums)) for number, sums in self._resampling.samples(state.rows, state.sums)]
+    def _metrics(self, group: Group, state: GroupState) -> Metrics:
+        """Returns metrics and plots by key, with their distributions where intervals are asked for."""
+        samples = [
+            (number, self._of_sample(group, sums)) for number, sums in self._resampling.samples(state.rows, state.sums)
+        ]
         metrics = self._resampling.combine(samples, self._without_interval)
-        for derive in self._plan.ci_derived:
+        for derive in group.ci_derived:
             metrics.update(derive(metrics))
         return _public(metrics)
 
-    def _of_sample(self, sums: Sequence[Sums]) -> Metrics:
+    def _of_sample(self, group: Group, sums: Sequence[Sums]) -> Metrics:
         metrics: Metrics = {}
-        for accumulation, own in zip(self._plan.accumulations, sums, strict=True):
+        for accumulation, own in zip(group.accumulations, sums, strict=True):
             metrics.update(accumulation.output(own))
-        for derive in self._plan.derived:
+        for derive in group.derived:
             metrics.update(derive(metrics))
         if self._baseline:
             metrics.update(self._changes(metrics, self._baseline))
         # The distribution of an intermediate result would cost more than everything else, and few ask for it.
-        return metrics if self._plan.ci_derived else _public(metrics)
+        return metrics if group.ci_derived else _public(metrics)
 
     def _changes(self, metrics: Metrics, baseline: str) -> Metrics:
         """Returns the differences to the baseline model's metrics."""
