@@ -7,6 +7,7 @@ import io
 import string
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 
-from penstock_components.ingestion import sources
+from penstock_components.ingestion.columns import ColumnType
 from tests.components.ingestion_helpers import (
     TAXI,
     TFX_CSV,
@@ -145,7 +146,8 @@ def test_a_dropped_column_reaches_no_artifact(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     folder.mkdir()
     _write(folder / "a.csv", [["1", "secret-value", "x"], ["2", "secret-value", "y"]], ["a", "passport", "b"])
-    for given_options in ({"drop_columns": ["passport"]}, {"columns_": ["a", "b"]}):
+    choices: list[dict[str, Any]] = [{"drop_columns": ["passport"]}, {"columns_": ["a", "b"]}]
+    for given_options in choices:
         artifact = ingest(folder, tmp_path / f"out{len(given_options)}{next(iter(given_options))}", **given_options)
         written = b"".join(contents(artifact).values())
         assert b"secret-value" not in written and b"passport" not in written
@@ -156,7 +158,7 @@ def test_a_dropped_column_reaches_no_artifact(tmp_path: Path) -> None:
 
 def test_given_types_are_kept(tmp_path: Path) -> None:
     path = _write(tmp_path / "a.csv", [["1", "02139"], ["2", "10001"]], ["a", "zip"])
-    found = our_splits([path], types={"a": sources.ColumnType.FLOAT, "zip": sources.ColumnType.BYTES})
+    found = our_splits([path], types={"a": ColumnType.FLOAT, "zip": ColumnType.BYTES})
     examples = [tf.train.Example.FromString(each) for split in found.values() for each in split]
     assert sorted(example.features.feature["zip"].bytes_list.value[0] for example in examples) == [b"02139", b"10001"]
     assert sorted(example.features.feature["a"].float_list.value[0] for example in examples) == [1.0, 2.0]

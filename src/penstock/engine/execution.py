@@ -22,7 +22,7 @@ from tfx.proto import example_gen_pb2
 from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
 from tfx.types import standard_component_specs
 
-from penstock.beam import packaging, signatures
+from penstock.beam import fast_reading, option_views, packaging, signatures
 from penstock.engine import content, csv_check
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
@@ -61,6 +61,8 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     """
     packaging.leave_tfx_out()
     signatures.remember()
+    option_views.remember()
+    fast_reading.install()
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
     # What an attempt that was killed left behind.
