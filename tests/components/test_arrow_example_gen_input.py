@@ -102,7 +102,7 @@ def test_another_header_in_a_second_file(tmp_path: Path) -> None:
         ingest(folder, tmp_path / "out")
     message = str(caught.value)
     assert f"{second}: the columns differ from those of {first}" in message
-    assert "missing: b" in message and "added:   d" in message
+    assert "missing: b" in message and message.endswith("added:   d")
 
 
 def test_columns_in_another_order_in_a_second_file(tmp_path: Path) -> None:

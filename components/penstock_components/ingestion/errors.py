@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
+
 _SHOWN_CHARACTERS = 80
+_BEAMS_ADDITION = re.compile(r" \[while running '[^']*'\]$")
 
 
 class DataError(ValueError):
     """Indicates that input data cannot be taken; the message names the file, and the line where there are lines."""
+
+
+@contextlib.contextmanager
+def as_raised() -> Iterator[None]:
+    """Takes off what Beam adds to the message of a DataError: the name of the step that was running."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(_BEAMS_ADDITION.sub("", str(error))) from error
 
 
 def shown(value: bytes | str) -> str:

@@ -17,7 +17,7 @@ from tfx.types import artifact_utils, standard_component_specs
 from tfx.utils import proto_utils
 
 from penstock_components.ingestion import formats, options, pipeline
-from penstock_components.ingestion.errors import DataError
+from penstock_components.ingestion.errors import DataError, as_raised
 
 ROWS_PROPERTY = "rows"
 SKIPPED_PROPERTY = "skipped_rows"
@@ -43,7 +43,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         paths = [_files(os.path.join(base, split.pattern)) for split in input_config.splits]
         source = formats.source(options.load(exec_properties), [path for listed in paths for path in listed])
         output = splits_output(output_dict, input_config, output_config, exec_properties)
-        with self._make_beam_pipeline() as run:
+        with as_raised(), self._make_beam_pipeline() as run:
             _ = (
                 run
                 | pipeline.ReadAndWrite(source, paths, output)

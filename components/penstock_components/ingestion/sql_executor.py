@@ -13,7 +13,7 @@ from tfx.types import artifact_utils, standard_component_specs
 
 from penstock_components.ingestion import executor, options, pipeline, sql
 from penstock_components.ingestion.arrow_source import ArrowFileSource
-from penstock_components.ingestion.errors import DataError
+from penstock_components.ingestion.errors import DataError, as_raised
 
 URL_PROPERTY = "url"
 
@@ -52,7 +52,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                     raise DataError(f"the query of split {split.name!r} returns no row")
             counts = executor.counts_file(output_dict)
             source = ArrowFileSource(options.of_types(given))
-            with self._make_beam_pipeline() as run:
+            with as_raised(), self._make_beam_pipeline() as run:
                 _ = run | pipeline.ReadAndWrite(source, paths, output) | "SaveCounts" >> beam.Map(pipeline.save, counts)
         finally:
             if fileio.exists(spool):
