@@ -85,6 +85,8 @@ class BinaryConfusionMatrix(Accumulation):
         self._inputs = inputs_of(combiner, combiner._key, fractional_labels=self._fractional)
         self._thresholds = list(combiner._binary_confusion_matrices._thresholds)
         self._sorted = np.array(sorted(set(self._thresholds)))
+        if len(self._sorted) != len(self._thresholds):
+            raise NotCovered("a threshold that is named twice")
 
     def entries(self, batch: Batch) -> Entries:
         pairs = batch.pairs(self._inputs)
@@ -154,7 +156,8 @@ class _MatricesOfHistogram:
         predictions[histogram.ids >= buckets + 1] = np.inf
         place = np.searchsorted(self._fences[1:], predictions, side="right")
         size = len(self._fences)
-        positives = np.bincount(place, histogram.labels, size)
+        # Of nothing, `bincount` makes integers.
+        positives = np.bincount(place, histogram.labels, size).astype(np.float64)
         negatives = np.bincount(place, histogram.examples, size) - positives
         return {self._matrices_key: _cumulated(self._thresholds, positives, negatives)}
 
