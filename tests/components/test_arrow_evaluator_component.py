@@ -149,7 +149,7 @@ def test_data_that_is_not_covered_is_evaluated_by_tfx(inputs: Inputs, tmp_path: 
     examples.uri = str(tmp_path / "examples")
     examples.split_names = artifact_utils.encode_split_names(["eval"])
     chosen = {"examples": [examples], "model": inputs["model"]}
-    with pytest.raises(RuntimeError, match="add_input failed on .*calibration_histogram"):
+    with pytest.raises(RuntimeError, match="add_input failed"):
         run(Executor, chosen, {"eval_config": eval_config({"class_name": "AUC"})}, tmp_path / "out")
 
 
