@@ -30,6 +30,7 @@ from penstock.summaries import writer
 
 _LOG = logging.getLogger(__name__)
 _CSV_EXECUTOR = "tfx.components.example_gen.csv_example_gen.executor.Executor"
+_TRANSFORM_EXECUTOR = "tfx.components.transform.executor.Executor"
 
 
 class ExecutorError(PenstockError):
@@ -63,6 +64,10 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     signatures.remember()
     option_views.remember()
     fast_reading.install()
+    if _class_path(executor_spec) == _TRANSFORM_EXECUTOR:
+        from penstock.beam import fast_writing  # loads Transform's executor
+
+        fast_writing.install()
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
     # What an attempt that was killed left behind.

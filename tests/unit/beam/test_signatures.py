@@ -9,7 +9,8 @@ import sys
 SCRIPT = """
 import functools, json
 import apache_beam as beam
-from apache_beam.transforms import core
+from apache_beam.transforms import core, userstate
+from apache_beam.transforms.timeutil import TimeDomain
 from apache_beam.typehints import decorators
 from penstock.beam import signatures
 
@@ -41,10 +42,21 @@ cases = {
     "method descriptor": str.strip,
     "callable that cannot be hashed": Unhashable(),
 }
+class Stateful(beam.DoFn):
+    def process(self, element, count=beam.DoFn.StateParam(userstate.CombiningValueStateSpec("count", sum)),
+                later=beam.DoFn.TimerParam(userstate.TimerSpec("later", TimeDomain.WATERMARK))): ...
+
+def specs(dofn): return [sorted(spec.name for spec in kind) for kind in userstate.get_dofn_specs(dofn)]
+
+dofns = [Adding(1), Stateful(), core.CallableWrapperDoFn(len)]
+expected_specs = [specs(dofn) for dofn in dofns]
 expected = {name: str(decorators.get_signature(case)) for name, case in cases.items()}
 signatures.remember()
 signatures.remember()
 assert core.get_signature is decorators.get_signature is signatures.get_signature
+for _ in range(2):
+    assert [specs(dofn) for dofn in dofns] == expected_specs
+assert expected_specs == [[[], []], [["count"], ["ts-later"]], [[], []]], expected_specs
 found = [{name: str(core.get_signature(case)) for name, case in cases.items()} for _ in range(2)]
 with beam.Pipeline(options=beam.pipeline.PipelineOptions(["--direct_running_mode=in_memory"])) as pipeline:
     added = pipeline | beam.Create([1, 2]) | beam.ParDo(Adding(1)) | "Again" >> beam.ParDo(Adding(10))
