@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import string
 import tempfile
 from pathlib import Path
@@ -14,8 +15,10 @@ import tensorflow as tf
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
+from tfx.proto import example_gen_pb2, range_config_pb2
 
 from penstock_components.ingestion.columns import ColumnType
+from penstock_components.ingestion.component import ArrowExampleGen
 from tests.components.ingestion_helpers import (
     TAXI,
     TFX_CSV,
@@ -162,3 +165,42 @@ def test_given_types_are_kept(tmp_path: Path) -> None:
     examples = [tf.train.Example.FromString(each) for split in found.values() for each in split]
     assert sorted(example.features.feature["zip"].bytes_list.value[0] for example in examples) == [b"02139", b"10001"]
     assert sorted(example.features.feature["a"].float_list.value[0] for example in examples) == [1.0, 2.0]
+
+
+def test_quotes_around_names_are_taken_off(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('"a","b, c",""\n1,2,3\n')
+    (record,) = [record for records in our_splits([path]).values() for record in records]
+    assert sorted(tf.train.Example.FromString(record).features.feature) == ["", "a", "b, c"]
+
+
+def test_types_are_inferred_over_all_input_splits(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    for name, value in (("one", "1"), ("two", "2.5")):
+        (folder / name).mkdir(parents=True)
+        _write(folder / name / "part.csv", [[value]], ["n"])
+    found = splits(ingest(folder, tmp_path / "out", patterns={"one": "one/*", "two": "two/*"}))
+    values = [tf.train.Example.FromString(each[0]).features.feature["n"].float_list.value[0] for each in found.values()]
+    assert values == [1.0, 2.5]
+
+
+@pytest.mark.parametrize(("range_config", "span"), [(None, 2), (1, 1)])
+def test_spans_and_versions_are_resolved_as_in_tfx(range_config: int | None, span: int, tmp_path: Path) -> None:
+    for number, version in ((1, 1), (2, 1), (2, 3)):
+        folder = tmp_path / f"span-{number}" / f"v{version}"
+        folder.mkdir(parents=True)
+        _write(folder / "part.csv", [[f"{number}.{version}"]], ["n"])
+    split = example_gen_pb2.Input.Split(name="all", pattern="span-{SPAN}/v{VERSION}/*.csv")
+    static = range_config_pb2.RangeConfig(
+        static_range=range_config_pb2.StaticRange(start_span_number=span, end_span_number=span)
+    )
+    component = ArrowExampleGen(
+        input_base=str(tmp_path),
+        input_config=example_gen_pb2.Input(splits=[split]),
+        range_config=None if range_config is None else static,
+        drop_columns=["x"],
+    )
+    resolved = component.DRIVER_CLASS(None).resolve_exec_properties(dict(component.exec_properties), None, None)
+    assert (resolved["span"], resolved["version"]) == ((2, 3) if span == 2 else (1, 1))
+    assert f"span-{span}" in resolved["input_config"]
+    assert json.loads(component.exec_properties["source_options"]) == {"drop_columns": ["x"]}
