@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_model_analysis as tfma
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
@@ -140,6 +141,46 @@ def test_weights_of_zero_leave_nothing_to_divide_by(tmp_path: Path) -> None:
     found = Results(on_vectors(files, eval_config, tmp_path / "vectors"))
     assert found.value("example_count") == 0
     assert math.isnan(found.value("mean_label"))
+    assert differences(expected, found) == []
+
+
+def test_small_slices_get_an_error_where_tfma_gives_one(tmp_path: Path) -> None:
+    rows = [example(label=number % 2, pred=number / 10, kind="few" if number < 3 else "many") for number in range(10)]
+    eval_config = binary({"min_slice_size": 5}, ["ExampleCount", "AUC"])
+    files = write(tmp_path / "examples", rows)
+    expected = Results(by_tfma(files, eval_config, tmp_path / "tfma"))
+    found = Results(on_vectors(files, eval_config, tmp_path / "vectors"))
+    assert expected.metrics.keys() == found.metrics.keys()
+    few, many = (("kind", "b'few'"),), (("kind", "b'many'"),)
+    assert expected.metrics[few].keys() == found.metrics[few].keys() == {"__ERROR__"}
+    assert expected.value("auc", many) == pytest.approx(found.value("auc", many))
+    assert expected.value("auc") == pytest.approx(found.value("auc"))
+
+
+class _OfFeatures(tf.Module):
+    """A model whose signature takes features by name, not serialized examples."""
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, 1], tf.float32, name="x"), tf.TensorSpec([None, 1], tf.float32, name="y")]
+    )
+    def serve(self, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": tf.sigmoid(x + y), "other": x}
+
+
+def test_a_model_may_take_features(tmp_path: Path) -> None:
+    rows = [example(label=number % 2, x=number / 10, y=-1.0, kind=f"k{number % 3}") for number in range(50)]
+    eval_config = config(
+        model_specs=[{"label_key": "label", "signature_name": "serving_default"}],
+        slicing_specs=SLICES,
+        metrics_specs=[{"metrics": ["ExampleCount", "AUC", "MeanPrediction"]}],
+    )
+    model = _OfFeatures()
+    tf.saved_model.save(model, str(tmp_path / "model"), signatures={"serving_default": model.serve})
+    models = {"": tfma.default_eval_shared_model(str(tmp_path / "model"), eval_config=eval_config)}
+    files = write(tmp_path / "examples", rows)
+    expected = Results(by_tfma(files, eval_config, tmp_path / "tfma", models))
+    found = Results(on_vectors(files, eval_config, tmp_path / "vectors", models))
+    assert 0.2 < found.value("mean_prediction") < 0.9
     assert differences(expected, found) == []
 
 

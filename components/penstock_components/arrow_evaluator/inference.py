@@ -60,8 +60,6 @@ class _Call:
     """One signature of a model."""
 
     def __init__(self, model: Any, name: str, required: bool) -> None:
-        if "@" in name:
-            raise NotCovered(f"TFMA's own preprocessing function {name!r}")
         self._specs: Mapping[str, Any] = model_util.get_input_specs(model, name, required) or {}
         if not name and not self._specs:
             name = model_util.get_default_signature_name_from_model(model)

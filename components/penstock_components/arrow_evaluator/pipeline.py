@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,7 +62,6 @@ class Accumulate(beam.DoFn):
         config = evaluation.eval_config
         self._plan: Plan = plan(config)
         self._specs = slice_specs(config)
-        self._resampling = resampling(config.options)
         self._signatures: dict[str, Signatures] = {}
         wanted = evaluation.features.union(*(group.features for group in self._plan.groups))
         for spec in config.model_specs if evaluation.models else ():
@@ -76,12 +74,13 @@ class Accumulate(beam.DoFn):
         self._bundle = Bundle(self._plan, self._specs)
         self._reason: str | None = None
 
-    def process(self, path: str) -> None:
+    def process(self, file: tuple[int, str]) -> None:
+        index, path = file
         if self._reason:
             return
         try:
             for number, examples in enumerate(read(path)):
-                self._add(examples, f"{os.path.basename(path)}:{number}")
+                self._add(examples, f"{index}:{number}")
         except NotCovered as reason:
             self._reason = str(reason)
 
@@ -266,7 +265,7 @@ def evaluate(
     """
     bundles = (
         pipeline
-        | "Files" >> beam.Create(list(files))
+        | "Files" >> beam.Create(list(enumerate(sorted(files))))
         | "Spread" >> beam.Reshuffle()
         | "Accumulate"
         >> beam.ParDo(Accumulate(evaluation)).with_outputs(_DOCUMENTS, main="states").with_output_types(tuple[Any, Any])

@@ -104,6 +104,8 @@ def plan(eval_config: config_pb2.EvalConfig) -> Plan:
     """Returns the plan for an evaluation whose defaults are filled in; raises NotCovered if TFMA must do it."""
     if any(spec.HasField("padding_options") for spec in eval_config.model_specs):
         raise NotCovered("padding of labels and predictions (padding_options)")
+    if any("@" in name for spec in eval_config.model_specs for name in spec.preprocessing_function_names):
+        raise NotCovered("TFMA's own preprocessing functions")
     by_query_key: dict[str, list[config_pb2.MetricsSpec]] = {}
     for spec in eval_config.metrics_specs:
         by_query_key.setdefault(spec.query_key, []).append(spec)

@@ -1,8 +1,8 @@
 """Confidence intervals: the samples a slice's rows are drawn into, by TFMA's definitions.
 
 Jackknife puts each row of a slice into one of 20 parts and leaves one part out at a time. Poisson bootstrap gives each
-row of a slice a Poisson(1) number of copies in each of 20 samples. Draws depend on a batch's place in its file only, so
-they are the same however the work is spread.
+row of a slice a Poisson(1) number of copies in each of 20 samples. Draws depend on a batch's place among the files
+only, so they are the same however the work is spread.
 """
 
 from __future__ import annotations
