@@ -71,8 +71,7 @@ class ReadAndWrite(beam.PTransform):
     def __init__(self, source: Source, paths: Sequence[Sequence[str]], output: Output) -> None:
         super().__init__()
         self._source = source
-        # Sorted, because the order in which a file system lists files must not decide on shards.
-        self._files = [(split, path) for split, listed in enumerate(paths) for path in sorted(listed)]
+        self._files = [(split, path) for split, listed in enumerate(paths) for path in listed]
         self._output = output
 
     def expand(self, begin: Any) -> Any:
@@ -151,6 +150,7 @@ def _cut(keyed: tuple[None, Iterable[tuple[int, Block, Any]]], source: Source) -
         scans.setdefault((split, block.path), []).append((block, scanned))
     of_split: dict[int, list[Chunk]] = {}
     first: Chunk | None = None
+    # Sorted, because the order in which a file system lists files must not decide on shards.
     for split, path in sorted(scans):
         chunks = source.chunks(sorted(scans[split, path], key=lambda scanned: scanned[0].start))
         for chunk in chunks[:1]:
