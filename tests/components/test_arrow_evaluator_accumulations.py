@@ -250,12 +250,15 @@ def test_queries_do_not_depend_on_how_documents_are_spread(rows: list[tuple[int,
     names = np.array([f"q{query}" for query, _ in rows], object)
     columns: np.ndarray = np.arange(len(rows), dtype=float)[:, np.newaxis]
     slices = [(("s", number),) for number in range(3)]
-    whole = queries.Documents(names, columns, np.array([[row, one] for row, (_, one) in enumerate(rows)]), slices)
+    whole = queries.Documents(
+        names, np.arange(len(rows)), columns, np.array([[row, one] for row, (_, one) in enumerate(rows)]), slices
+    )
     edges = [0, *sorted(cut for cut in cuts if 0 < cut < len(rows)), len(rows)]
     parts = [
         replace(
             whole,
             queries=names[start:end],
+            places=np.arange(start, end),
             columns=columns[start:end],
             members=np.array([[row - start, 2 - rows[row][1]] for row in range(start, end)]).reshape(-1, 2),
             slices=slices[::-1],
@@ -263,7 +266,7 @@ def test_queries_do_not_depend_on_how_documents_are_spread(rows: list[tuple[int,
         for start, end in itertools.pairwise(edges)
         if end > start
     ]
-    expected, found = queries.group([whole]), queries.group(parts)
+    expected, found = queries.group([whole]), queries.group(parts[::-1])
     assert np.array_equal(expected.starts, found.starts)
     assert np.array_equal(expected.documents, found.documents)
     assert memberships(expected) == memberships(found)

@@ -121,7 +121,10 @@ def _schema(input_dict: Artifacts) -> schema_pb2.Schema | None:
     if standard_component_specs.SCHEMA_KEY not in input_dict:
         return None
     uri = artifact_utils.get_single_uri(input_dict[standard_component_specs.SCHEMA_KEY])
-    return io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
+    schema = io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri))
+    if schema.sparse_feature or schema.tensor_representation_group:
+        raise NotCovered("a schema with sparse features or with tensor representations of its own")
+    return schema
 
 
 def _files(input_dict: Artifacts, exec_properties: Mapping[str, Any]) -> list[str]:

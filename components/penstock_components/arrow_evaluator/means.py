@@ -146,6 +146,12 @@ class CrossEntropy(Accumulation):
             return self._combiner.extract_output(cross_entropy_metrics._CrossEntropyAccumulator(entropy, weight))
 
 
+def _is_mean_of_rows(metric: Any) -> bool:
+    wrapper = tf_keras.metrics.MeanMetricWrapper
+    as_wrapped = isinstance(metric, wrapper) and type(metric).update_state is wrapper.update_state
+    return as_wrapped or type(metric) is tf_keras.metrics.RootMeanSquaredError
+
+
 class KerasMeans(Accumulation):
     """`tf_metric_wrapper._CompilableMetricsCombiner` for Keras metrics that are the mean of a function of each row."""
 
@@ -158,7 +164,7 @@ class KerasMeans(Accumulation):
         self._metrics: list[tuple[Any, Inputs]] = []
         for name in combiner._output_names:
             for metric in combiner._metrics[name]:
-                if not isinstance(metric, tf_keras.metrics.MeanMetricWrapper | tf_keras.metrics.RootMeanSquaredError):
+                if not _is_mean_of_rows(metric):
                     raise NotCovered(f"the Keras metric {type(metric).__name__}")
                 inputs = Inputs(
                     model_name=combiner._model_name,

@@ -18,7 +18,7 @@ from penstock_components.arrow_evaluator.accumulation import Entries
 from penstock_components.arrow_evaluator.coverage import NotCovered
 from penstock_components.arrow_evaluator.inference import Signatures
 from penstock_components.arrow_evaluator.plan import Group, Plan, plan
-from penstock_components.arrow_evaluator.reading import Decoder, read
+from penstock_components.arrow_evaluator.reading import BATCH_SIZE, Decoder, read
 from penstock_components.arrow_evaluator.resampling import Resampling, resampling
 from penstock_components.arrow_evaluator.results import GroupState, Results, SliceState, merge_states
 from penstock_components.arrow_evaluator.slicing import Membership, SliceKey, Slicer, SliceSpec, slice_specs
@@ -47,6 +47,8 @@ class Evaluation:
 
 # Stands in a bundle's output for a reason why vectors do not do; no slice has this key.
 _REASON = "not covered"
+# A row's place among all examples is its file's number, shifted by this, and its own in the file.
+_FILE_BITS = 40
 # The output that holds documents of queries.
 _DOCUMENTS = "documents"
 
@@ -80,11 +82,11 @@ class Accumulate(beam.DoFn):
             return
         try:
             for number, examples in enumerate(read(path)):
-                self._add(examples, f"{index}:{number}")
+                self._add(examples, (index << _FILE_BITS) + number * BATCH_SIZE)
         except NotCovered as reason:
             self._reason = str(reason)
 
-    def _add(self, examples: np.ndarray, place: str) -> None:
+    def _add(self, examples: np.ndarray, place: int) -> None:
         features = self._decoder(examples)
         transformed: dict[str, Any] = {}
         predictions: dict[str, Any] = {}
@@ -129,17 +131,19 @@ class Bundle:
         self.documents: list[tuple[tuple[int, int], queries.Documents]] = []
 
     def add(
-        self, batch: batches.Batch, transformed: Sequence[Mapping[str, Any]], raw: Mapping[str, Any], place: str
+        self, batch: batches.Batch, transformed: Sequence[Mapping[str, Any]], raw: Mapping[str, Any], place: int
     ) -> None:
-        """Adds a batch; `place` tells it from all others, the features are what slices are made of."""
+        """Adds a batch whose first row is at `place` among all examples; slices are made of the features."""
         members = self._slicer.members(batch.size, transformed, raw)
         for index, group in enumerate(self._plan.groups):
             if group.query_key:
-                parts = queries.documents_of(group.accumulations, group.query_key, batch, members, self._slicer.keys)
+                parts = queries.documents_of(
+                    group.accumulations, group.query_key, batch, members, self._slicer.keys, place
+                )
                 self.documents += [((index, partition), documents) for partition, documents in parts]
                 continue
             entries = [accumulation.entries(batch) for accumulation in group.accumulations]
-            self._states[index].add(members, entries, place)
+            self._states[index].add(members, entries, f"rows {index} {place}")
 
     def states(self) -> Iterator[tuple[SliceKey, SliceState]]:
         """Yields each slice and its state."""
@@ -197,7 +201,7 @@ class Rank(beam.DoFn):
         grouped = queries.group(list(parts))
         sums = GroupSums(group, self._resampling)
         try:
-            sums.add(grouped.members, queries.entries_of(group.accumulations, grouped), f"{index}/{partition}")
+            sums.add(grouped.members, queries.entries_of(group.accumulations, grouped), f"queries {index} {partition}")
         except NotCovered as reason:
             yield _REASON, str(reason)
             return

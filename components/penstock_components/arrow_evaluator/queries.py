@@ -29,11 +29,12 @@ PARTITIONS = 64
 class Documents:
     """Documents of some queries.
 
-    `queries` `[n]` are the documents' queries as text, `columns` `[n, c]` what the metrics need of them; document
-    `members[i, 0]` is in slice `slices[members[i, 1]]`.
+    `queries` `[n]` are the documents' queries as text, `places` `[n]` their places among all examples, `columns`
+    `[n, c]` what the metrics need of them; document `members[i, 0]` is in slice `slices[members[i, 1]]`.
     """
 
     queries: np.ndarray
+    places: np.ndarray
     columns: np.ndarray
     members: np.ndarray
     slices: Sequence[SliceKey]
@@ -207,8 +208,9 @@ def documents_of(
     batch: Batch,
     members: Membership,
     keys: Sequence[SliceKey],
+    place: int,
 ) -> Iterator[tuple[int, Documents]]:
-    """Yields a batch's documents by partition. `keys` are the slices by number."""
+    """Yields a batch's documents by partition. `keys` are the slices by number, `place` is that of the first row."""
     feature = batch.features.get(query_key)
     rows, values = row_values(query_key, feature) if feature is not None else (np.zeros(0), np.zeros(0))
     if not np.array_equal(rows, np.arange(batch.size)):
@@ -227,6 +229,7 @@ def documents_of(
             int(number),
             Documents(
                 queries[codes[chosen]],
+                place + chosen,
                 columns[chosen],
                 np.stack([of_chosen, slices], axis=1),
                 [keys[index] for index in used],
@@ -245,18 +248,18 @@ class Queries:
 
 
 def group(parts: Sequence[Documents]) -> Queries:
-    """Returns all queries of a partition, in an order that depends on the queries alone."""
+    """Returns all queries of a partition in the order of their texts, each one's documents in that of their places."""
     keys = sorted({key for part in parts for key in part.slices}, key=repr)
     number = {key: index for index, key in enumerate(keys)}
     offsets = np.cumsum([0, *(len(part.queries) for part in parts)])
     queries, codes = np.unique(np.concatenate([part.queries for part in parts]), return_inverse=True)
-    order = np.argsort(codes, kind="stable")
+    order = np.lexsort((np.concatenate([part.places for part in parts]), codes))
     pairs = []
     for part, offset in zip(parts, offsets, strict=False):
         numbers = np.array([number[key] for key in part.slices], np.int64)
         pairs.append(codes[part.members[:, 0] + offset] * len(keys) + numbers[part.members[:, 1]])
     joined = np.unique(np.concatenate(pairs))
-    of_query, slices = np.divmod(joined, len(keys))
+    of_query, slices = np.divmod(joined, max(len(keys), 1))
     return Queries(
         Membership(of_query, slices, starts_of(of_query, len(queries))),
         keys,

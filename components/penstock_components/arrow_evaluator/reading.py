@@ -45,7 +45,6 @@ class Decoder:
         part.CopyFrom(schema)
         del part.feature[:]
         part.feature.extend(feature for feature in schema.feature if feature.name in wanted)
-        part.ClearField("tensor_representation_group")
         self._decoder = example_coder.ExamplesToRecordBatchDecoder(part.SerializeToString())
 
     def __call__(self, examples: np.ndarray) -> dict[str, Any]:

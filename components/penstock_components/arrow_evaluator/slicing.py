@@ -18,6 +18,9 @@ from tensorflow_model_analysis.slicer import slicer_lib
 from penstock_components.arrow_evaluator.coverage import NotCovered
 from penstock_components.arrow_evaluator.sums import starts_of
 
+# Combinations of values in a batch are numbered in 64 bits.
+_MOST_COMBINATIONS = 1 << 62
+
 SliceKey = tuple[tuple[str, str | int | float], ...]
 
 
@@ -116,6 +119,8 @@ class Slicer:
             members = np.repeat(members, counts)
             combined = np.repeat(combined, counts) + stride * codes
             stride *= max(len(found.values), 1)
+            if stride > _MOST_COMBINATIONS:
+                raise NotCovered(f"a cross of {len(spec.columns)} features with so many values")
             columns.append(found.values)
         distinct, inverse = np.unique(combined, return_inverse=True)
         numbers = np.array([self._number(spec, columns, int(code)) for code in distinct], np.int64)
