@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -197,7 +197,6 @@ class Task:
     fields: dict[str, Any]
     metrics: list[str]
     with_models: bool = False
-    preprocess: dict[str, str] = field(default_factory=dict)
 
 
 def task(
@@ -356,7 +355,8 @@ TASKS = {
             "binary_accuracy",
             "mean_prediction",
             "example_count",
-            "boolean_flip_rates/symmetric_flip_rate",
+            "flip_rate",
+            "symmetric_prediction_difference",
         ],
         with_models=True,
     ),
