@@ -62,7 +62,7 @@ format: $(STAMP) ## rewrite the code in the project's format
 	$(BIN)/ruff format .
 
 lock: $(STAMP) ## resolve requirements.lock anew; LOCK_FLAGS=--upgrade takes the newest releases
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --override overrides.txt --extra dev \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --override overrides.txt --extra dashboard --extra dev \
 	  --generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' \
 	  $(LOCK_FLAGS) --output-file requirements.lock pyproject.toml
 

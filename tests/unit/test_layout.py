@@ -61,7 +61,7 @@ def test_the_lock_has_exact_releases_with_hashes_and_no_addresses() -> None:
     assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry or "==" not in entry] == []
 
 
-@pytest.mark.parametrize("extra", [None, "dev"])
+@pytest.mark.parametrize("extra", [None, "dashboard", "dev"])
 def test_the_lock_fits_what_the_project_asks_for(extra: str | None) -> None:
     wanted = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
     lock = locked()
