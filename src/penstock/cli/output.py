@@ -134,12 +134,15 @@ def exact(moment: float | None) -> str | None:
 
 
 def elapsed(started_at: float | None, finished_at: float | None, running: bool) -> float | None:
-    """Seconds from start to end, or to now while it runs; None if it did not start or its end is not known."""
+    """Seconds from start to end, or to now while it runs; None if it did not start or its end is not known.
+
+    No less than 0: what was resumed may have ended, by a clock that was set back, before it began.
+    """
     if started_at is None:
         return None
     if finished_at is not None:
-        return finished_at - started_at
-    return time.time() - started_at if running else None
+        return max(0.0, finished_at - started_at)
+    return max(0.0, time.time() - started_at) if running else None
 
 
 def number(value: float | None, signed: bool = False) -> str:

@@ -95,6 +95,8 @@ class Decision:
     outputs: Mapping[str, list[Artifact]] = field(default_factory=dict)
 
 
+# How far the clocks of two machines that share a store may differ.
+_CLOCK_SKEW_SECONDS = 60.0
 NOTHING_YET = "no earlier execution has this key"
 
 
@@ -116,10 +118,15 @@ def look_up(
     executions = handle.store.get_executions_by_context(cache_context.id)
     successful = [execution for execution in executions if execution_lib.is_execution_successful(execution)]
     reasons = []
-    for execution in execution_lib.sort_executions_newest_to_oldest(successful):
+    for execution in sorted(successful, key=lambda execution: execution.id, reverse=True):  # clocks can be set back
         if execution.last_known_state == metadata_store_pb2.Execution.CACHED:
             continue  # what it took over is an older execution's, which comes later
         age = time.time() - execution.last_update_time_since_epoch / 1000
+        if max_age_seconds is not None and age < -_CLOCK_SKEW_SECONDS:
+            reasons.append(
+                f"execution {execution.id} lies in the future by this machine's clock, so its age is unknown"
+            )
+            continue
         if max_age_seconds is not None and age > max_age_seconds:
             reasons.append(f"execution {execution.id} is older than the cache may be ({max_age_seconds:g} s)")
             continue

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +21,7 @@ from tfx.orchestration.portable import (
 from tfx.proto import example_gen_pb2
 from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb2, execution_result_pb2
 from tfx.types import standard_component_specs
+from tfx.types.value_artifact import ValueArtifact
 
 from penstock.beam import fast_reading, option_views, packaging, signatures
 from penstock.engine import content, csv_check
@@ -82,13 +83,14 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
         if output.execution_result.code != 0:
             raise ExecutorError(output.execution_result.result_message or f"error code {output.execution_result.code}")
         _add_missing(output, info.output_dict)
+        _check_present(output, info.output_dict)
         for artifacts in output.output_artifacts.values():
             for artifact in artifacts.artifacts:
                 _record_content(artifact)
         executed = Executed(output)
         _summarise(executed, info)
     except BaseException:
-        outputs_utils.remove_output_dirs(info.output_dict)
+        _discard(info.output_dict)
         raise
     finally:
         _remove(info.tmp_dir)
@@ -134,6 +136,19 @@ def _add_missing(
     outputs_utils.populate_output_artifact(output, missing)
 
 
+def _check_present(
+    output: execution_result_pb2.ExecutorOutput, generated: Mapping[str, Sequence[types.Artifact]]
+) -> None:
+    """Refuses outputs whose folder, which was there before the executor ran, is no more."""
+    for name, artifacts in output.output_artifacts.items():
+        # A value is a file in such a folder, and is not written where it is None.
+        is_value = any(isinstance(artifact, ValueArtifact) for artifact in generated.get(name, ()))
+        for artifact in artifacts.artifacts:
+            folder = os.path.dirname(artifact.uri) if is_value else artifact.uri
+            if "://" not in folder and not fileio.exists(folder):
+                raise ExecutorError(f"{folder}: the folder of output {name!r} was deleted while the node ran")
+
+
 def _record_content(artifact: Any) -> None:
     digest, size = content.digest(artifact.uri)
     if digest is not None:
@@ -159,8 +174,20 @@ def _summarise(executed: Executed, info: data_types.ExecutionInfo) -> None:
         executed.summaries[name] = views
 
 
+def _discard(outputs: Mapping[str, Sequence[types.Artifact]]) -> None:
+    """Removes what a failed executor wrote; where that cannot be done, the cause of the failure still counts."""
+    try:
+        outputs_utils.remove_output_dirs(_existing(outputs))
+    except Exception as error:
+        _LOG.warning("outputs of the failed attempt could not be removed: %s", error)
+
+
 def _remove(folder: str | None) -> None:
     if not folder:
         return
-    with contextlib.suppress(fileio.NotFoundError):
+    try:
         fileio.rmtree(folder)
+    except fileio.NotFoundError:
+        return
+    except Exception as error:
+        _LOG.warning("%s could not be removed: %s", folder, error)

@@ -5,6 +5,7 @@ What lies between, running the executor, is `engine/execution.py`, in another pr
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Collection, Sequence
@@ -31,7 +32,7 @@ from tfx.orchestration.portable.mlmd import context_lib
 from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
 from tfx.types.value_artifact import ValueArtifact
 
-from penstock.engine import cache, input_files, spans
+from penstock.engine import cache, content, input_files, spans
 from penstock.engine.graph import GraphNode
 from penstock.errors import PenstockError
 
@@ -200,6 +201,7 @@ def _prepare_execution(
         )
         return Prepared("cached", execution.id, contexts=contexts, outputs=outputs, cache=decision)
 
+    _check_present(inputs)
     invocation = data_types.ExecutionInfo(
         execution_id=execution.id,
         input_dict=inputs,
@@ -213,6 +215,17 @@ def _prepare_execution(
         pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
     ).to_proto()
     return Prepared("run", execution.id, invocation, contexts, outputs, decision)
+
+
+def _check_present(inputs: Artifacts) -> None:
+    for name, artifacts in inputs.items():
+        for artifact in artifacts:
+            # What had content when it was published.
+            if artifact.has_custom_property(content.DIGEST_PROPERTY) and not fileio.exists(artifact.uri):
+                raise NodeError(
+                    f"{artifact.uri}: input {name!r}, artifact {artifact.id}, is gone. Put it back, or run the pipeline"
+                    " without --resume, which makes anew what is missing"
+                )
 
 
 def publish_success(
@@ -243,12 +256,16 @@ def publish_failure(
 
 
 def discard_outputs(prepared: Prepared) -> None:
-    """Removes what an executor that did not succeed left of its outputs, their empty slots included."""
+    """Removes what an executor that did not succeed left of its outputs, their empty slots included.
+
+    What cannot be removed stays: why the executor did not succeed is told, and the next attempt clears its slot.
+    """
     for artifacts in prepared.outputs.values():
         for artifact in artifacts:
             slot = os.path.dirname(artifact.uri) if isinstance(artifact, ValueArtifact) else artifact.uri
-            if not artifact.is_external and fileio.exists(slot):
-                fileio.rmtree(slot)
+            with contextlib.suppress(OSError):
+                if not artifact.is_external and fileio.exists(slot):
+                    fileio.rmtree(slot)
 
 
 def publish_cancelled(handle: StoreHandle, execution_id: int) -> None:

@@ -26,7 +26,7 @@ def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run:
     found = [e for e in _executions(node, handle, this_run, base_run) if execution_lib.is_execution_successful(e)]
     if not found:
         raise NodeError(f"it is not among the nodes to run, and run {base_run} has no outputs of it to use instead")
-    base = execution_lib.sort_executions_newest_to_oldest(found)[0]
+    base = max(found, key=lambda execution: execution.id)
     outputs = cache.outputs_of(handle, base)
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
     execution = execution_publish_utils.register_execution(
@@ -60,7 +60,7 @@ def settle(node: GraphNode, handle: StoreHandle, run_id: str) -> Prepared | None
             finished.append(execution)
     if not finished:
         return None
-    newest = execution_lib.sort_executions_newest_to_oldest(finished)[0]
+    newest = max(finished, key=lambda execution: execution.id)
     outputs = cache.outputs_of(handle, newest)
     state = "cached" if newest.last_known_state == _State.CACHED else "succeeded"
     return Prepared(state, newest.id, outputs=outputs)

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import StoreError, UsageError
+from penstock.metadata import clock
 from penstock.metadata.database import Database
 from penstock.metadata.runs import LATEST, NodeRecord, Run, find_run
 from penstock.metadata.states import FINAL_NODE_STATES, check_node_change, check_run_change
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+# What tells two runs apart that would be created at the same time.
+_STEP_SECONDS = 0.001
 # No vowels, so that no words come up, and nothing that looks like something else.
 _SUFFIX_LETTERS = "23456789bcdfghjkmnpqrstvwxz"
 
@@ -67,17 +70,21 @@ def create_run(
         UsageError: the id is taken, reserved, or would not do as a folder's name.
     """
     check_run_id(run_id)
-    now = time.time()
+    now = clock.now()
     with database.transaction():
+        # Runs are told apart by when they were created, the later from the earlier, even if the clock was set back.
+        [newest] = database.query("SELECT max(created_at) AS created_at FROM penstock_runs")
+        created_at = max(now, (newest["created_at"] or 0.0) + _STEP_SECONDS)
         if database.query("SELECT 1 AS found FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id}):
             raise UsageError(f"There already is a run {run_id!r} in {database.location.display}. Choose another id.")
         database.execute(
             "INSERT INTO penstock_runs (run_id, pipeline, state, created_at, started_at, environment, backend, "
-            "parameters, source, project, ir, host, pid) VALUES (:run_id, :pipeline, 'running', :now, :now, "
+            "parameters, source, project, ir, host, pid) VALUES (:run_id, :pipeline, 'running', :created_at, :now, "
             ":environment, :backend, :parameters, :source, :project, :ir, :host, :pid)",
             {
                 "run_id": run_id,
                 "pipeline": pipeline,
+                "created_at": created_at,
                 "now": now,
                 "environment": environment,
                 "backend": backend,
@@ -116,10 +123,10 @@ def set_run_state(database: Database, run_id: str, state: str, error: str | None
         check_run_change(run_id, rows[0]["state"], state)
         changes: dict[str, Any] = {"state": state, "error": error}
         if state == "running":
-            changes |= {"started_at": time.time(), "finished_at": None}
+            changes |= {"started_at": clock.now(), "finished_at": None}
             changes |= {"host": socket.gethostname(), "pid": os.getpid()}
         else:
-            changes["finished_at"] = time.time()
+            changes["finished_at"] = clock.now()
         database.execute(
             f"UPDATE penstock_runs SET {_assignments(changes)} WHERE run_id = :run_id", {**changes, "run_id": run_id}
         )
@@ -178,11 +185,11 @@ def set_node(
             check_node_change(run_id, node_id, old.state, state)
             changes["state"] = state
             if state in FINAL_NODE_STATES:
-                changes["finished_at"] = time.time()
+                changes["finished_at"] = clock.now()
             else:
                 changes |= {"finished_at": None, "error": None}
             if state == "running" and old.started_at is None:
-                changes["started_at"] = time.time()
+                changes["started_at"] = clock.now()
             if state == "waiting" and old.state in FINAL_NODE_STATES:
                 changes["started_at"] = None
         if detail:

@@ -102,7 +102,7 @@ def _report_range(node: Node, patterns: list[str], problems: Problems) -> None:
 
 
 def _is_file_based(node: Node) -> bool:
-    return node.component in ("CsvExampleGen", "ImportExampleGen", "FileBasedExampleGen")
+    return "input_base" in node.arguments and ":" not in node.component
 
 
 def _patterns(arguments: Mapping[str, Any]) -> list[tuple[int, str]]:

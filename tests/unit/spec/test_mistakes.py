@@ -194,8 +194,9 @@ MISTAKES = {
     ),
     "both sides of a oneof": (
         "nodes:\n"
-        "  gen: {component: CsvExampleGen, input_base: x,\n"
-        "    range_config: {static_range: {start_span_number: 1}, ‸rolling_range: {num_spans: 1}}}\n",
+        "  gen: {component: CsvExampleGen, input_base: x, input_config: {splits: [{name: all, pattern: '{SPAN}/*'}]},\n"
+        "    range_config: {static_range: {start_span_number: 1, end_span_number: 1},\n"
+        "      ‸rolling_range: {num_spans: 1}}}\n",
         "RangeConfig takes either 'static_range' or 'rolling_range', not both.",
         None,
     ),

@@ -1,14 +1,8 @@
 """Which artifacts a window of spans holds."""
 
-# ruff: noqa: E402 - TensorFlow must not be loaded in this process
 from __future__ import annotations
 
 import pytest
-
-from penstock.engine import light_tfx
-
-light_tfx.load()
-
 from tfx.types.standard_artifacts import Examples
 
 from penstock_components.spans import SpanWindowStrategy
