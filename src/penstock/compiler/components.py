@@ -12,6 +12,7 @@ from google.protobuf import json_format, struct_pb2
 from tfx.dsl.components.base import base_beam_executor, base_component, executor_spec
 from tfx.dsl.components.base.base_node import BaseNode
 from tfx.dsl.components.common import importer, resolver
+from tfx.dsl.control_flow import for_each
 from tfx.dsl.experimental.conditionals import conditional
 from tfx.dsl.experimental.node_execution_options import utils as execution_options
 from tfx.dsl.placeholder import placeholder as ph
@@ -20,7 +21,7 @@ from tfx.types.value_artifact import ValueArtifact
 
 from penstock.beam import profiles
 from penstock.errors import DeclarationError, Problem
-from penstock.spec import ChannelQuery, Declaration, Node, OutputReference, catalog, conditions
+from penstock.spec import ChannelQuery, Declaration, EachArtifact, Node, OutputReference, catalog, conditions
 
 _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
     "==": operator.eq,
@@ -54,8 +55,8 @@ def build(declaration: Declaration) -> dict[str, BaseNode]:
             continue
         _import_own(declaration, node)
         try:
-            with _condition(node, built):
-                component = _component(node, built)
+            with _condition(node, built), _loop(node, built) as item:
+                component = _component(node, built, item)
         except _Refused as refusal:
             problems.append(_problem(declaration, node, str(refusal), *refusal.path))
             continue
@@ -93,6 +94,18 @@ def _condition(node: Node, built: Mapping[str, BaseNode]) -> Iterator[None]:
         return
     with conditional.Cond(_predicate(node.when, built)):
         yield
+
+
+@contextmanager
+def _loop(node: Node, built: Mapping[str, BaseNode]) -> Iterator[channel.BaseChannel | None]:
+    """A component made inside, with the item as an input, runs for each artifact of an output."""
+    outputs = {value.reference for value in node.arguments.values() if isinstance(value, EachArtifact)}
+    if not outputs:
+        yield None
+        return
+    [reference] = outputs
+    with for_each.ForEach(_output(reference, built, "for_each")) as item:
+        yield item
 
 
 def _predicate(condition: conditions.Condition, built: Mapping[str, BaseNode]) -> Any:
@@ -137,7 +150,7 @@ def _in_order(declaration: Declaration) -> list[Node]:
     return list(ordered.values())
 
 
-def _component(node: Node, built: Mapping[str, BaseNode]) -> BaseNode:
+def _component(node: Node, built: Mapping[str, BaseNode], item: channel.BaseChannel | None) -> BaseNode:
     if node.component == "Resolver":
         return _resolver(node, built)
     if node.component == "Importer":
@@ -147,7 +160,7 @@ def _component(node: Node, built: Mapping[str, BaseNode]) -> BaseNode:
     arguments = {}
     for name, value in node.arguments.items():
         parameter = known.parameters.get(name) if known else None
-        arguments[name] = _argument(name, value, parameter, built)
+        arguments[name] = item if isinstance(value, EachArtifact) else _argument(name, value, parameter, built)
     component = factory(**arguments)
     if not isinstance(component, BaseNode):
         raise _Refused(f"{node.component} made a {type(component).__name__}, not a TFX component", "component")

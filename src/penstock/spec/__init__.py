@@ -4,6 +4,7 @@ from penstock.spec.loader import load
 from penstock.spec.model import (
     ChannelQuery,
     Declaration,
+    EachArtifact,
     Environment,
     Node,
     NodeOptions,
@@ -17,6 +18,7 @@ from penstock.spec.yaml_source import Place
 __all__ = [
     "ChannelQuery",
     "Declaration",
+    "EachArtifact",
     "Environment",
     "Node",
     "NodeOptions",

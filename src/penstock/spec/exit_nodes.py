@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from penstock.spec.model import ExitHandler, Node, RunPolicy
+from penstock.spec.model import FOR_EACH, ExitHandler, Node, RunPolicy
 from penstock.spec.problems import Problems
 
 _KEYS = ("on_success", "on_failure", "always")
@@ -30,6 +30,8 @@ def report(policy: RunPolicy, nodes: Mapping[str, Node], declared: Mapping[str, 
             if handler.node not in declared:
                 message = f"There is no node {handler.node!r}."
                 problems.at_value(path, message, allowed=declared, name=handler.node)
+            elif isinstance(declared[handler.node], dict) and FOR_EACH in declared[handler.node]:
+                problems.at_value(path, f"{handler.node!r} has for_each, which an exit handler cannot have.")
             elif handler.node in found:
                 problems.at_value(path, f"{handler.node!r} is an exit handler already, under {found[handler.node]}.")
             found[handler.node] = key

@@ -19,6 +19,7 @@ from penstock.spec import catalog as catalog_module
 from penstock.spec.catalog import Catalog, Component, Field, Parameter
 from penstock.spec.messages import WRAPPED
 from penstock.spec.model import (
+    EACH_NAME_PATTERN,
     ENVIRONMENT_NAME_PATTERN,
     NAME_PATTERN,
     NODE_ID_PATTERN,
@@ -58,8 +59,8 @@ def build() -> Schema:
         "reference": {"type": "string", "pattern": r"\$\{", "description": "A ${…} reference."},
         "output": {
             "type": "string",
-            "pattern": r"^\$\{\s*nodes\.",
-            "description": "An output of another node: ${nodes.NODE.OUTPUT}",
+            "pattern": r"^\$\{\s*(nodes|each)\.",
+            "description": "An output of another node: ${nodes.NODE.OUTPUT}; or the artifact it runs for: ${each.NAME}",
         },
         "duration": _or_reference(
             {
@@ -194,6 +195,19 @@ def _options() -> Schema:
         "after": {"type": "array", "items": _TEXT, "description": "Nodes that must end before this one starts."},
         "runner": _or_reference({"enum": list(get_args(Runner))}),
         "when": {"type": "string", "description": "What must hold: ${nodes.evaluator.blessing}.blessed == 1"},
+        "for_each": {
+            "anyOf": [
+                {"type": "string", "description": "Another node that has for_each: once for each of its nodes."},
+                {
+                    "type": "object",
+                    "minProperties": 1,
+                    "maxProperties": 1,
+                    "propertyNames": {"pattern": f"^{EACH_NAME_PATTERN}$"},
+                    "additionalProperties": _or_reference({"type": "array", "minItems": 1}),
+                },
+            ],
+            "description": "A name and what to run for: {city: [a, b]}, or the artifacts of an output.",
+        },
     }
 
 
@@ -202,6 +216,7 @@ def _policy() -> Schema:
         {
             "command": {"type": "array", "items": _TEXT, "minItems": 1},
             "webhook": {"type": "string", "pattern": "^https?://"},
+            "node": {"type": "string", "pattern": f"^{NODE_ID_PATTERN}$"},
             "timeout": {"$ref": "#/$defs/duration"},
         }
     )

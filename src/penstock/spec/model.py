@@ -17,6 +17,7 @@ NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
 NODE_ID_PATTERN = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
 PARAMETER_NAME_PATTERN = r"[A-Za-z_][A-Za-z0-9_]{0,62}"
 ENVIRONMENT_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_-]{0,62}"
+EACH_NAME_PATTERN = r"[A-Za-z][A-Za-z0-9_]{0,62}"
 
 ParameterType = Literal["str", "int", "float", "bool", "path", "list", "dict"]
 Backend = Literal["local", "kubeflow"]
@@ -94,7 +95,7 @@ class CacheOptions(StrictModel):
 
 
 class NodeOptions(StrictModel):
-    """How a node is run, whatever its component. Times are in seconds. `when`, see `conditions`, is read apart."""
+    """How a node is run, whatever its component. Times are in seconds. `when` and `for_each` are read apart."""
 
     retries: Annotated[int, Field(ge=0, le=100)] = 0
     backoff_seconds: Seconds = Field(default=0.0, alias="backoff")
@@ -107,7 +108,8 @@ class NodeOptions(StrictModel):
 
 
 WHEN = "when"
-OPTION_NAMES = (*(option.alias or name for name, option in NodeOptions.model_fields.items()), WHEN)
+FOR_EACH = "for_each"
+OPTION_NAMES = (*(option.alias or name for name, option in NodeOptions.model_fields.items()), WHEN, FOR_EACH)
 
 
 class EnvironmentSpec(StrictModel):
@@ -184,6 +186,13 @@ class OutputReference:
 
 
 @dataclass(frozen=True)
+class EachArtifact:
+    """One artifact of an output, as an input's value: its node runs for each of them."""
+
+    reference: OutputReference
+
+
+@dataclass(frozen=True)
 class ChannelQuery:
     """A resolver's input that is looked up in the metadata store rather than made by a node.
 
@@ -205,10 +214,10 @@ class Node:
     Attributes:
         id: its key under `nodes`.
         component: a standard component's name or `package.module:Name`, as declared.
-        arguments: by the component's own parameter names. An input is an `OutputReference` or a tuple of them (a
-            resolver's may be a `ChannelQuery`); a message is a dictionary that `json_format.ParseDict` takes; an enum
-            is its number; a path is absolute; an own class is `package.module:Class`, a standard artifact type or
-            strategy its name; a function is `package.module.function`.
+        arguments: by the component's own parameter names. An input is an `OutputReference`, a tuple of them, or an
+            `EachArtifact` (a resolver's may be a `ChannelQuery`); a message is a dictionary that `json_format.ParseDict`
+            takes; an enum is its number; a path is absolute; an own class is `package.module:Class`, a standard artifact
+            type or strategy its name; a function is `package.module.function`.
         options: how it is run.
         when: what must hold for it to run; None for always.
     """
@@ -224,6 +233,7 @@ class Node:
         found: list[OutputReference] = []
         for value in self.arguments.values():
             items = value if isinstance(value, tuple) else (value,)
+            items = tuple(item.reference if isinstance(item, EachArtifact) else item for item in items)
             found += [item for item in items if isinstance(item, OutputReference)]
         if self.when is not None:
             found += [OutputReference(asked.node, asked.output) for asked in conditions.comparisons(self.when)]

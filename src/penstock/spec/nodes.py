@@ -8,10 +8,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from penstock.spec import conditions
+from penstock.spec import conditions, for_each
 from penstock.spec.arguments import ArgumentChecker
 from penstock.spec.catalog import Catalog, Component, Input, Output
-from penstock.spec.model import NODE_ID_PATTERN, OPTION_NAMES, WHEN, ChannelQuery, Node, NodeOptions, OutputReference
+from penstock.spec.model import (
+    FOR_EACH,
+    NODE_ID_PATTERN,
+    OPTION_NAMES,
+    WHEN,
+    ChannelQuery,
+    EachArtifact,
+    Node,
+    NodeOptions,
+    OutputReference,
+)
 from penstock.spec.own_components import ComponentReader
 from penstock.spec.problems import Problems, describe, nearest
 from penstock.spec.substitution import UNKNOWN, Substitution
@@ -20,6 +30,7 @@ from penstock.spec.validation import validate
 from penstock.spec.yaml_source import ValuePath
 
 _CHANNEL_KEYS = ("type", "producer_component_id", "output_key")
+_MOST_SHOWN = 3
 _BLESSED_MODEL = ("Model", "ModelBlessing")
 
 
@@ -56,14 +67,16 @@ class NodeChecker:
         self.problems = problems
         self.drafts: dict[str, _Draft] = {}
         self.ids: list[str] = []
+        self.spread = for_each.Spread()
 
     def check(self, declared: Mapping[str, Any]) -> dict[str, Node]:
         """Returns the nodes that are wholly right, in the declaration's order."""
-        self.ids = list(declared)
-        for node_id, value in declared.items():
-            draft = self._draft(node_id, value)
+        self.spread = for_each.spread(declared, self.substitution, self.problems)
+        self.ids = [instance.id for instance in self.spread.instances]
+        for instance in self.spread.instances:
+            draft = self._draft(instance)
             if draft is not None:
-                self.drafts[node_id] = draft
+                self.drafts[instance.id] = draft
         nodes = {}
         for draft in self.drafts.values():
             arguments = self._arguments(draft)
@@ -72,7 +85,8 @@ class NodeChecker:
         self._report_cycles()
         return nodes
 
-    def _draft(self, node_id: str, value: Any) -> _Draft | None:
+    def _draft(self, instance: for_each.Instance) -> _Draft | None:
+        node_id, value = instance.id, instance.declared
         path: ValuePath = ("nodes", node_id)
         if not re.fullmatch(NODE_ID_PATTERN, node_id):
             message = "A node's id begins with a letter and has at most 63 letters, digits, '_' and '-'."
@@ -80,26 +94,39 @@ class NodeChecker:
         if not isinstance(value, dict):
             self.problems.at_key(path, f"The node {node_id!r} wants a mapping.", found=describe(value))
             return None
+        substitution = self.substitution if instance.each is None else self.substitution.for_item(instance.each)
         values = {
-            key: self.substitution.replace(item, (*path, key))
+            key: self.spread.value(instance, substitution.replace(item, (*path, key)))
             for key, item in value.items()
-            if key not in ("component", WHEN)
+            if key not in ("component", WHEN, FOR_EACH)
         }
+        if "after" in values:
+            values["after"] = self.spread.nodes(instance, values["after"])
         options = {key: values.pop(key) for key in OPTION_NAMES if key in values}
         checked_options = validate(NodeOptions, options, path, self.problems, "A node")
         component = self._component(value, path)
-        when = self._condition(value[WHEN], (*path, WHEN)) if WHEN in value else None
+        when = self._condition(instance, substitution) if WHEN in value else None
+        if component is not None:
+            self._report_unused_item(instance, values)
         return _Draft(node_id, component, values, checked_options, when) if component else None
 
-    def _condition(self, value: Any, path: ValuePath) -> conditions.Condition | None:
+    def _condition(self, instance: for_each.Instance, substitution: Substitution) -> conditions.Condition | None:
+        value, path = instance.declared[WHEN], ("nodes", instance.id, WHEN)
         if not isinstance(value, str):
             self.problems.at_value(path, "when wants a condition as text.", found=describe(value))
             return None
         try:
-            return conditions.parse(value, lambda reference: self.substitution.replace(reference, path))
+            parsed = conditions.parse(value, lambda reference: substitution.replace(reference, path))
+            return self.spread.condition(instance, parsed)
         except conditions.ConditionError as error:
             self.problems.at_value(path, f"when {error}.", found=repr(value))
             return None
+
+    def _report_unused_item(self, instance: for_each.Instance, values: Mapping[str, Any]) -> None:
+        for name, item in (instance.each or {}).items():
+            if isinstance(item, EachArtifact) and item not in values.values():
+                message = f"The node runs for each {name!r}, but takes none: give ${{each.{name}}} to an input."
+                self.problems.at_key(("nodes", instance.id, FOR_EACH), message)
 
     def _component(self, value: Mapping[str, Any], path: ValuePath) -> Component | None:
         name = value.get("component")
@@ -170,6 +197,9 @@ class NodeChecker:
             return value
         if isinstance(value, OutputReference):
             return self._output(draft, name, wanted, value, path)
+        if isinstance(value, EachArtifact):
+            each = self._output(draft, name, wanted, value.reference, path)
+            return EachArtifact(each) if isinstance(each, OutputReference) else each
         is_list = isinstance(value, list) and value
         if not is_list or not all(isinstance(item, OutputReference) or item is UNKNOWN for item in value):
             message = f"{name!r} is an input of {draft.component.name} and takes an output of a node."
@@ -177,7 +207,8 @@ class NodeChecker:
             return UNKNOWN
         if not wanted.several and len(value) > 1:
             message = f"{name!r} of {draft.component.name} takes one output, not several."
-            self.problems.at_value(path, message, found=f"a list of {len(value)}")
+            found = ", ".join(map(str, value[:_MOST_SHOWN])) + (", …" if len(value) > _MOST_SHOWN else "")
+            self.problems.at_value(path, message, found=f"{len(value)} outputs: {found}")
             return UNKNOWN
         return tuple(
             item if item is UNKNOWN else self._output(draft, name, wanted, item, (*path, index))
@@ -303,7 +334,7 @@ class NodeChecker:
         return ChannelQuery(artifact_type, producer, value.get("output_key"))
 
     def _open_argument(self, draft: _Draft, name: str, value: Any) -> Any:
-        if isinstance(value, OutputReference) or (
+        if isinstance(value, OutputReference | EachArtifact) or (
             isinstance(value, list) and value and all(isinstance(item, OutputReference) for item in value)
         ):
             return self._input(draft, name, Input(None, several=True), value)
@@ -375,6 +406,8 @@ class NodeChecker:
         found = set(draft.options.after if draft.options else ())
         for value in draft.values.values():
             for item in value if isinstance(value, list) else (value,):
+                if isinstance(item, EachArtifact):
+                    found.add(item.reference.node)
                 if isinstance(item, OutputReference):
                     found.add(item.node)
         found.update(asked.node for asked in (conditions.comparisons(draft.when) if draft.when else ()))

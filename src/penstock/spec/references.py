@@ -1,6 +1,7 @@
 """The `${…}` grammar inside strings.
 
     ${parameters.NAME}   ${env.NAME}   ${pipeline.name}   ${project}   ${nodes.NODE.OUTPUT}
+    ${each.NAME}   ${each.NAME.KEY}
 
 `$${` stands for a literal `${`.
 """
@@ -20,8 +21,10 @@ SCOPES = {
     "nodes": "${nodes.NODE.OUTPUT}",
     "pipeline": "${pipeline.name}",
     "project": "${project}",
+    "each": "${each.NAME}",
 }
-_NAMES = {"parameters": 1, "env": 1, "nodes": 2, "pipeline": 1, "project": 0}
+# How many names follow each scope, at least and at most.
+_NAMES = {"parameters": (1, 1), "env": (1, 1), "nodes": (2, 2), "pipeline": (1, 1), "project": (0, 0), "each": (1, 9)}
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,10 @@ def _reference(text: str) -> Reference:
     if match is None:
         raise ReferenceSyntaxError(f"{text!r} is not a reference; write '$${{' for a literal '${{'", text)
     scope, names = match[1], tuple(match[2].split(".")[1:])
-    if scope not in SCOPES or len(names) != _NAMES[scope] or (scope == "pipeline" and names != ("name",)):
+    if scope not in SCOPES or (scope == "pipeline" and names != ("name",)):
+        raise ReferenceSyntaxError(f"{text!r} is not a reference", text)
+    least, most = _NAMES[scope]
+    if not least <= len(names) <= most:
         raise ReferenceSyntaxError(f"{text!r} is not a reference", text)
     return Reference(scope, names, text)
 

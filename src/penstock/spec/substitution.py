@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from penstock.spec import references
-from penstock.spec.model import OutputReference
+from penstock.spec.model import EachArtifact, OutputReference
 from penstock.spec.problems import Problems, describe
-from penstock.spec.yaml_source import ValuePath
+from penstock.spec.yaml_source import Place, ValuePath
 
 
 class Unknown:
@@ -25,12 +26,16 @@ UNKNOWN: Final = Unknown()
 
 @dataclass(frozen=True)
 class Scope:
-    """What references can refer to; a parameter without a usable value is UNKNOWN."""
+    """What references can refer to; a parameter without a usable value is UNKNOWN.
+
+    `each` holds the item a node runs for, by the item's name.
+    """
 
     pipeline_name: str
     project: Path
     environ: Mapping[str, str]
     parameters: Mapping[str, Any] | None = None
+    each: Mapping[str, Any] | None = None
 
 
 class Substitution:
@@ -39,6 +44,10 @@ class Substitution:
     def __init__(self, scope: Scope, problems: Problems):
         self.scope = scope
         self.problems = problems
+
+    def for_item(self, each: Mapping[str, Any]) -> Substitution:
+        """Returns a substitution that also knows the item a node runs for."""
+        return Substitution(dataclasses.replace(self.scope, each=each), self.problems)
 
     def replace(self, value: Any, path: ValuePath) -> Any:
         """Returns `value`, which stands at `path`, with every reference replaced, at any depth.
@@ -64,9 +73,9 @@ class Substitution:
         if len(parts) == 1:
             return values[0]
         for part, value in zip(parts, values, strict=True):
-            if isinstance(value, dict | list | OutputReference):
+            if isinstance(value, dict | list | OutputReference | EachArtifact):
                 assert isinstance(part, references.Reference)
-                what = "an output of a node" if isinstance(value, OutputReference) else describe(value)
+                what = "an output of a node" if isinstance(value, OutputReference | EachArtifact) else describe(value)
                 place = self.problems.source.part_place(path, part.text)
                 self.problems.at(place, f"{part.text} is {what} and cannot be part of a text; let it stand alone.")
                 return UNKNOWN
@@ -88,6 +97,8 @@ class Substitution:
                 return self.scope.environ[name]
             self.problems.at(place, f"The environment variable {name} is not set; set it before calling penstock.")
             return UNKNOWN
+        if reference.scope == "each":
+            return self._each(reference, place)
         if self.scope.parameters is None:
             self.problems.at(place, "A parameter cannot refer to another one.", found=reference.text)
             return UNKNOWN
@@ -95,6 +106,20 @@ class Substitution:
             self.problems.at(place, f"There is no parameter {name!r}.", allowed=self.scope.parameters, name=name)
             return UNKNOWN
         return self.scope.parameters[name]
+
+    def _each(self, reference: references.Reference, place: Place) -> Any:
+        if self.scope.each is None:
+            message = "${each.NAME} is the item that a node with for_each runs for; this node has none."
+            self.problems.at(place, message, found=reference.text)
+            return UNKNOWN
+        value: Any = self.scope.each
+        for name in reference.names:
+            if not isinstance(value, dict) or name not in value:
+                allowed = value if isinstance(value, dict) else ()
+                self.problems.at(place, f"{reference.text} does not exist: no {name!r}.", allowed=allowed, name=name)
+                return UNKNOWN
+            value = value[name]
+        return value
 
 
 def _as_text(value: Any) -> str:

@@ -72,6 +72,9 @@ class Source:
     """One declaration file: its values as plain Python data, and the place of each.
 
     A path is the tuple of keys and indexes that leads from the top to a value.
+
+    Attributes:
+        stands_for: of nodes that are not in the file themselves, the one they were made from.
     """
 
     def __init__(self, file: Path, text: str, top: _Value):
@@ -79,6 +82,7 @@ class Source:
         self.lines = text.splitlines()
         self.data: Any = top.plain()
         self._top = top
+        self.stands_for: dict[str, str] = {}
 
     def place(self, path: Sequence[str | int] = ()) -> Place:
         """Returns where the value at `path` starts, or the nearest enclosing value that the file has."""
@@ -87,6 +91,7 @@ class Source:
 
     def key_place(self, path: Sequence[str | int]) -> Place:
         """Returns where the last key of `path` stands; for a key the file lacks, the nearest one around it."""
+        path = self._in_file(path)
         for length in range(len(path), 0, -1):
             parent, depth = self._find(path[: length - 1])
             if depth == length - 1 and path[length - 1] in parent.keys:
@@ -104,8 +109,14 @@ class Source:
                 return Place(self.file, start.line, found + 1)
         return start
 
+    def _in_file(self, path: Sequence[str | int]) -> Sequence[str | int]:
+        if len(path) > 1 and path[0] == "nodes" and path[1] in self.stands_for:
+            return (path[0], self.stands_for[str(path[1])], *path[2:])
+        return path
+
     def _find(self, path: Sequence[str | int]) -> tuple[_Value, int]:
         """Returns the deepest value along `path` that exists, and how many steps lead to it."""
+        path = self._in_file(path)
         value = self._top
         for depth, step in enumerate(path):
             children = value.children
