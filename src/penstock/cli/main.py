@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cache": ("penstock.cli.cache", "cache", "Explain why a node hit or missed the cache."),
     "gc": ("penstock.cli.gc", "gc", "Remove old runs with what nobody needs of them."),
     "compile": ("penstock.cli.compile", "compile_", "Write the package a backend takes."),
+    "dashboard": ("penstock.cli.dashboard", "dashboard", "Serve the web pages of a store."),
     "doctor": ("penstock.cli.doctor", "doctor", "Check this machine; say how to mend what is wrong."),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,11 +15,9 @@ from penstock.metadata.executions import (
     Use,
     executions_of_run,
     first_outputs,
+    property_value,
     read_uses,
 )
-
-# ml-metadata stores a google.protobuf.Struct as text: this, then the message in base 64.
-_STRUCT_PREFIX = "mlmd-struct::"
 
 
 @dataclass(frozen=True)
@@ -151,7 +148,7 @@ def get_artifact(database: Database, artifact_id: int) -> ArtifactDetails:
         {"id": artifact_id},
     )
     for row in rows:
-        (custom if row["is_custom_property"] else properties)[row["name"]] = _value(row)
+        (custom if row["is_custom_property"] else properties)[row["name"]] = property_value(row)
     events = database.query(
         "SELECT id, artifact_id, execution_id, type FROM Event WHERE artifact_id = :id AND type IN (2, 3) ORDER BY id",
         {"id": artifact_id},
@@ -179,7 +176,7 @@ def read_properties(database: Database, artifact_ids: Sequence[int]) -> dict[int
     if database.has_mlmd():
         for names, values in in_parts(artifact_ids):
             for row in database.query(f"SELECT * FROM ArtifactProperty WHERE artifact_id IN ({names})", values):
-                found[row["artifact_id"]][row["name"]] = _value(row)
+                found[row["artifact_id"]][row["name"]] = property_value(row)
     return found
 
 
@@ -239,23 +236,3 @@ def _read(database: Database, condition: str, parameters: Mapping[str, Any]) -> 
         )
         for row in rows
     ]
-
-
-def _value(row: Row) -> Any:
-    """A property's value as Python has it; bytes as hexadecimal text, a protobuf message as its size."""
-    if row["bool_value"] is not None:
-        return bool(row["bool_value"])
-    if row["string_value"] is not None:
-        text: str = row["string_value"]
-        return _struct(text) if text.startswith(_STRUCT_PREFIX) else text
-    if row["byte_value"] is not None:
-        return bytes(row["byte_value"]).hex()
-    if row["proto_value"] is not None:
-        return f"<protobuf message, {len(row['proto_value'])} bytes>"
-    return row["int_value"] if row["int_value"] is not None else row["double_value"]
-
-
-def _struct(text: str) -> Any:
-    from google.protobuf import json_format, struct_pb2
-
-    return json_format.MessageToDict(struct_pb2.Struct.FromString(b64decode(text.removeprefix(_STRUCT_PREFIX))))

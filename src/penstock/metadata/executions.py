@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from penstock.metadata.database import Database, Row, in_parts
 
@@ -18,6 +20,8 @@ INTERNAL_OUTPUT_EVENT = 6
 INPUTS_SQL = "(2, 3)"
 OUTPUTS_SQL = "(1, 4)"
 
+# ml-metadata stores a google.protobuf.Struct as text: this, then the message in base 64.
+_STRUCT_PREFIX = "mlmd-struct::"
 # Whether an OUTPUT event `o` is the artifact's first: executions that took it from the cache output it again.
 FIRST_OUTPUT_SQL = (
     "NOT EXISTS (SELECT 1 FROM Event earlier WHERE earlier.artifact_id = o.artifact_id "
@@ -153,6 +157,38 @@ def read_uses(database: Database, events: Sequence[Row]) -> list[Use]:
         if event["execution_id"] in executions
         for key, index in places.get(event["id"]) or [(None, 0)]
     ]
+
+
+def read_properties(database: Database, execution_id: int | None) -> dict[str, Any]:
+    """An execution's properties, custom ones included; none if there is no such execution."""
+    if execution_id is None or not database.has_mlmd():
+        return {}
+    rows = database.query(
+        "SELECT name, is_custom_property, int_value, double_value, string_value, byte_value, bool_value, proto_value "
+        "FROM ExecutionProperty WHERE execution_id = :id ORDER BY name",
+        {"id": execution_id},
+    )
+    return {row["name"]: property_value(row) for row in rows}
+
+
+def property_value(row: Row) -> Any:
+    """A property's value as Python has it; bytes as hexadecimal text, a protobuf message as its size."""
+    if row["bool_value"] is not None:
+        return bool(row["bool_value"])
+    if row["string_value"] is not None:
+        text: str = row["string_value"]
+        return _struct(text) if text.startswith(_STRUCT_PREFIX) else text
+    if row["byte_value"] is not None:
+        return bytes(row["byte_value"]).hex()
+    if row["proto_value"] is not None:
+        return f"<protobuf message, {len(row['proto_value'])} bytes>"
+    return row["int_value"] if row["int_value"] is not None else row["double_value"]
+
+
+def _struct(text: str) -> Any:
+    from google.protobuf import json_format, struct_pb2
+
+    return json_format.MessageToDict(struct_pb2.Struct.FromString(b64decode(text.removeprefix(_STRUCT_PREFIX))))
 
 
 def _contexts(database: Database, execution_ids: Sequence[int]) -> dict[int, _Contexts]:

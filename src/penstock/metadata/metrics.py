@@ -92,7 +92,7 @@ def evaluations_of_run(database: Database, run_id: str) -> list[Evaluation]:
     outputs = outputs_of_run(database, run_id)
     summaries = find_summaries(database, [artifact.artifact_id for _, artifact in outputs], EVALUATION)
     return [
-        _evaluation(node, artifact.artifact_id, summaries[artifact.artifact_id].content)
+        evaluation_of(node, artifact.artifact_id, summaries[artifact.artifact_id].content)
         for node, artifact in outputs
         if artifact.artifact_id in summaries
     ]
@@ -147,7 +147,8 @@ def verdict_of_run(database: Database, run_id: str) -> Verdict:
     return Verdict(blessed, pushed_to)
 
 
-def _evaluation(node: str, artifact_id: int, content: Mapping[str, Any]) -> Evaluation:
+def evaluation_of(node: str, artifact_id: int, content: Mapping[str, Any]) -> Evaluation:
+    """Reads the summary of an evaluation that a node put out."""
     rows = [
         SliceMetrics({k: str(v) for k, v in row["slice"].items()}, row["metrics"]) for row in content.get("slices", [])
     ]

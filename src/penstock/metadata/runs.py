@@ -22,6 +22,8 @@ _COLUMNS = (
     "run_id, pipeline, state, created_at, started_at, finished_at, environment, backend, parameters, source, project, "
     "error, host, pid"
 )
+# What LIKE takes as itself, with `!` as its escape.
+_LITERAL = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Run:
         run_id: its id, also the name of its pipeline_run context.
         pipeline: the pipeline's name.
         state: running, succeeded, failed, cancelled, or interrupted: recorded as running, but its process is gone.
-        created_at: when it was recorded.
+        created_at: when it was recorded; later than that of all runs before it, also where a clock was set back.
         started_at: when its first node could start.
         finished_at: when it reached its last state; None while it runs or if it was interrupted.
         environment: the environment's name.
@@ -108,6 +110,8 @@ def list_runs(
     *,
     pipeline: str | None = None,
     state: str | None = None,
+    text: str | None = None,
+    since: float | None = None,
     limit: int = 50,
     before: str | None = None,
 ) -> list[Run]:
@@ -117,22 +121,51 @@ def list_runs(
         database: the store.
         pipeline: only runs of this pipeline.
         state: only runs in this state, `interrupted` among them.
+        text: only runs with this in their id, pipeline, parameters or error, in upper or lower case.
+        since: only runs recorded at this time or later, in seconds since the epoch.
         limit: how many at most.
         before: only runs older than the run of this id: the last id of a page asks for the next page.
 
     Raises:
         RunNotFoundError: there is no run `before`.
     """
-    recorded = "running" if state == INTERRUPTED else state
+    conditions = []
+    parameters: dict[str, Any] = {}
+    if pipeline is not None:
+        conditions.append("pipeline = :pipeline")
+        parameters["pipeline"] = pipeline
+    if state is not None:
+        conditions.append("state = :state")
+        parameters["state"] = "running" if state == INTERRUPTED else state
+    if since is not None:
+        conditions.append("created_at >= :since")
+        parameters["since"] = since
+    if text:
+        searched = "lower(run_id || ' ' || pipeline || ' ' || parameters || ' ' || COALESCE(error, ''))"
+        conditions.append(f"{searched} LIKE :text ESCAPE '!'")
+        parameters["text"] = f"%{text.lower().translate(_LITERAL)}%"
     found: list[Run] = []
     while len(found) < limit:
-        page = _page(database, pipeline, recorded, limit, before)
+        page = _page(database, conditions, parameters, limit, before)
         # Only readers tell running from interrupted, so a page can hold fewer runs of the wanted state than rows.
         found += [run for run in page if state is None or run.state == state]
         if len(page) < limit:
             break
         before = page[-1].run_id
     return found[:limit]
+
+
+def latest_runs(database: Database) -> list[Run]:
+    """The newest run of each pipeline, by the pipelines' names."""
+    if not database.has_own_tables:
+        return []
+    rows = database.query(
+        f"SELECT {_COLUMNS} FROM penstock_runs WHERE run_id IN ("
+        "SELECT (SELECT run_id FROM penstock_runs latest WHERE latest.pipeline = known.pipeline "
+        "ORDER BY created_at DESC, run_id DESC LIMIT 1) FROM (SELECT DISTINCT pipeline FROM penstock_runs) known) "
+        "ORDER BY pipeline"
+    )
+    return [_run(row) for row in rows]
 
 
 def runs_of_source(database: Database, source: str) -> list[Run]:
@@ -239,28 +272,23 @@ def find_summaries(database: Database, artifact_ids: Sequence[int], kind: str | 
     return found
 
 
-def _page(database: Database, pipeline: str | None, state: str | None, limit: int, before: str | None) -> list[Run]:
+def _page(
+    database: Database, conditions: Sequence[str], parameters: Mapping[str, Any], limit: int, before: str | None
+) -> list[Run]:
     if not database.has_own_tables:
         return []
-    conditions = []
-    parameters: dict[str, Any] = {"limit": limit}
-    if pipeline is not None:
-        conditions.append("pipeline = :pipeline")
-        parameters["pipeline"] = pipeline
-    if state is not None:
-        conditions.append("state = :state")
-        parameters["state"] = state
+    where, values = list(conditions), {**parameters, "limit": limit}
     if before is not None:
         last = find_run(database, before)
         if last is None:
             raise RunNotFoundError(
                 f"There is no run {before!r} in {database.location.display} to list the runs before."
             )
-        conditions.append("(created_at, run_id) < (:created_at, :before)")
-        parameters |= {"created_at": last.created_at, "before": before}
-    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
-    sql = f"SELECT {_COLUMNS} FROM penstock_runs {where}ORDER BY created_at DESC, run_id DESC LIMIT :limit"
-    return [_run(row) for row in database.query(sql, parameters)]
+        where.append("(created_at, run_id) < (:created_at, :before)")
+        values |= {"created_at": last.created_at, "before": before}
+    restriction = f"WHERE {' AND '.join(where)} " if where else ""
+    sql = f"SELECT {_COLUMNS} FROM penstock_runs {restriction}ORDER BY created_at DESC, run_id DESC LIMIT :limit"
+    return [_run(row) for row in database.query(sql, values)]
 
 
 def _get_by_start(database: Database, start: str) -> Run:

@@ -1,0 +1,1 @@
+"""The web pages of `penstock dashboard`. Nothing here loads TensorFlow, Beam or TFX."""

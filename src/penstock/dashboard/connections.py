@@ -1,0 +1,52 @@
+"""Connections to the store, each used by one request at a time and kept for the next."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from penstock.metadata.database import Database, connect
+from penstock.metadata.location import StoreLocation
+
+_KEPT = 4
+
+
+class Connections:
+    """Lends connections for reading. A store that is not there yet answers with nothing until it is."""
+
+    def __init__(self, location: StoreLocation):
+        self.location = location
+        self._idle: queue.LifoQueue[Database] = queue.LifoQueue(maxsize=_KEPT)
+
+    @contextmanager
+    def reading(self) -> Iterator[Database]:
+        """Lends a connection; one that met an error is not lent again."""
+        try:
+            database = self._idle.get_nowait()
+        except queue.Empty:
+            database = connect(self.location, create=False)
+        try:
+            yield database
+        except BaseException:
+            database.close()
+            raise
+        self._give_back(database)
+
+    def _give_back(self, database: Database) -> None:
+        # A connection to a store that is not there does not notice when it is made.
+        if not database.has_own_tables:
+            database.close()
+            return
+        try:
+            self._idle.put_nowait(database)
+        except queue.Full:
+            database.close()
+
+    def close(self) -> None:
+        """Closes the connections nobody uses."""
+        while True:
+            try:
+                self._idle.get_nowait().close()
+            except queue.Empty:
+                return

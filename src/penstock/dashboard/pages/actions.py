@@ -1,0 +1,136 @@
+"""Forms that cancel a run, take it up again, start it anew, or decide what it waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.datastructures import FormData
+from starlette.responses import RedirectResponse, Response
+
+from penstock.backends.local.cancel import cancel_run
+from penstock.dashboard import app
+from penstock.dashboard.guard import FORM_FIELD, visitor_of
+from penstock.dashboard.launches import Launch, parameter_texts
+from penstock.dashboard.pages.forms import check_form
+from penstock.dashboard.pages.run import exact_run
+from penstock.dashboard.redaction import is_secret
+from penstock.dashboard.rendering import segment
+from penstock.errors import PenstockError
+from penstock.metadata import approvals
+from penstock.metadata.database import connect
+from penstock.metadata.runs import Run, find_run
+
+_PREFIX = "p."
+_MOST_WAITED_SECONDS = 5.0
+
+router = APIRouter()
+
+
+@router.post("/runs/{run_id}/cancel")
+async def cancel(request: Request, run_id: str) -> Response:
+    """Asks a run's process to stop."""
+    await _form(request)
+    run = _run(request, run_id)
+    try:
+        cancel_run(run)
+    except PenstockError as error:
+        return _refused(request, run, "This run cannot be cancelled", error)
+    return _to_run(run.run_id)
+
+
+@router.post("/runs/{run_id}/resume")
+async def resume(request: Request, run_id: str) -> Response:
+    """Takes a run up again."""
+    await _form(request)
+    run = _run(request, run_id)
+    context = app.context_of(request)
+    try:
+        launch = context.launches.resume(run)
+    except PenstockError as error:
+        return _refused(request, run, "This run cannot be taken up again", error)
+    await _until_recorded(request, launch, run)
+    return _to_run(run.run_id)
+
+
+@router.post("/runs/{run_id}/rerun")
+async def rerun(request: Request, run_id: str) -> Response:
+    """Starts a run once more as a new one, with the parameters of the form."""
+    form = await _form(request)
+    run = _run(request, run_id)
+    context = app.context_of(request)
+    recorded = parameter_texts(run)
+    changes = {
+        name: str(value)
+        for name, value in (
+            (key.removeprefix(_PREFIX), value) for key, value in form.items() if key.startswith(_PREFIX)
+        )
+        # A secret is not shown in the form; left empty it stays.
+        if value != recorded.get(name) and (value or not is_secret(name))
+    }
+    try:
+        launch = context.launches.rerun(run, changes, use_cache=form.get("no_cache") != "yes")
+    except PenstockError as error:
+        return _refused(request, run, "The run was not started", error, {**recorded, **changes})
+    await _until_recorded(request, launch, None)
+    return _to_run(launch.run_id)
+
+
+@router.post("/runs/{run_id}/nodes/{node_id}/decide")
+async def decide(request: Request, run_id: str, node_id: str) -> Response:
+    """Approves or rejects what a node waits for."""
+    form = await _form(request)
+    run = _run(request, run_id)
+    location = app.context_of(request).settings.location
+    try:
+        with connect(location, create=True) as database:
+            approvals.decide(
+                database,
+                run.run_id,
+                node_id,
+                approved=form.get("decision") == "approve",
+                decided_by=str(form.get("by") or "dashboard")[:100],
+                comment=str(form.get("comment") or "")[:2000],
+            )
+    except PenstockError as error:
+        return _refused(request, run, "Nothing was decided", error)
+    return _to_run(run.run_id)
+
+
+async def _form(request: Request) -> FormData:
+    """The form a request sends, if one of our pages made it."""
+    form = await request.form(max_files=0, max_fields=500)
+    check_form(app.context_of(request).guard, visitor_of(request), str(form.get(FORM_FIELD) or ""))
+    return form
+
+
+def _run(request: Request, run_id: str) -> Run:
+    with app.context_of(request).connections.reading() as database:
+        return exact_run(database, run_id)
+
+
+def _to_run(run_id: str) -> Response:
+    return RedirectResponse(f"/runs/{segment(run_id)}", status_code=303)
+
+
+def _refused(
+    request: Request, run: Run, title: str, error: PenstockError, parameters: dict[str, str] | None = None
+) -> Response:
+    """Says why not, and keeps what was typed."""
+    values: dict[str, Any] = {"title": title, "run": run, "text": str(error), "parameters": parameters}
+    return app.context_of(request).pages.page(request, "refused.html", values, status=409)
+
+
+async def _until_recorded(request: Request, launch: Launch, before: Run | None) -> None:
+    """Waits a little, so that the page that comes next has something to show."""
+
+    def has_begun() -> bool:
+        with app.context_of(request).connections.reading() as database:
+            run = find_run(database, launch.run_id)
+        return run is not None and (before is None or run.started_at != before.started_at)
+
+    deadline = time.monotonic() + _MOST_WAITED_SECONDS
+    while time.monotonic() < deadline and launch.status is None and not await asyncio.to_thread(has_begun):
+        await asyncio.sleep(0.1)

@@ -1,0 +1,194 @@
+"""What is a run doing, and why is it slow? Its graph with live states, and under it the timeline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from penstock import spec
+from penstock.dashboard import app, ir, layout, timeline, words
+from penstock.dashboard.events import Update, stream
+from penstock.dashboard.launches import Launch, parameter_texts
+from penstock.errors import PenstockError, RunNotFoundError
+from penstock.metadata import metrics
+from penstock.metadata import runs as records
+from penstock.metadata.database import Database
+from penstock.metadata.runs import NodeRecord, Run
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A field of the form that starts a run again."""
+
+    name: str
+    value: str
+    help: str
+
+
+@router.get("/runs/{run_id}")
+def show_run(request: Request, run_id: str) -> Response:
+    """A run's page."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        try:
+            run = exact_run(database, run_id)
+        except RunNotFoundError:
+            launch = context.launches.find(run_id)
+            if launch is None:
+                raise
+            return starting(request, launch)
+        live = live_values(database, run)
+        evaluations = metrics.evaluations_of_run(database, run.run_id)
+        verdict = metrics.verdict_of_run(database, run.run_id)
+    launch = context.launches.find(run_id)
+    values: dict[str, Any] = {
+        **live,
+        "title": f"{run.pipeline} {run.run_id}",
+        "evaluations": evaluations,
+        "overall": {e.node: next((row.metrics for row in e.slices if not row.slice), {}) for e in evaluations},
+        "verdict": verdict,
+        "parameters": form_parameters(run),
+        "launch": launch if launch is not None and launch.status not in (None, 0) else None,
+        "now": time.time(),
+    }
+    return context.pages.page(request, "run.html", values)
+
+
+@router.get("/runs/{run_id}/events")
+async def run_events(request: Request, run_id: str) -> Response:
+    """Server-sent events: the page's live part whenever it changed, and a last one when the run has ended."""
+    context = app.context_of(request)
+
+    def read() -> Update:
+        with context.connections.reading() as database:
+            run = records.find_run(database, run_id)
+            if run is None:
+                launch = context.launches.find(run_id)
+                text = launch.output() if launch else ""
+                return Update({"starting": context.redact(text)}, is_last=launch is None or launch.status is not None)
+            values = live_values(database, run)
+        html = context.pages.text("run_live.html", values)
+        return Update({"html": html, "state": run.state}, is_last=run.state != "running")
+
+    return stream(request, context.broadcasts.listen(f"run {run_id}", read))
+
+
+@router.get("/runs/{run_id}/compiled")
+def compiled(request: Request, run_id: str) -> Response:
+    """The compiled pipeline a run was made from, TFX IR as serialized protobuf."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        run = exact_run(database, run_id)
+        found = records.run_ir(database, run.run_id)
+    if found is None:
+        raise app.NotFoundError(f"Run {run.run_id} has no compiled pipeline recorded.")
+    name = f"{run.run_id}.pb"
+    return Response(
+        found,
+        media_type="application/octet-stream",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def exact_run(database: Database, run_id: str) -> Run:
+    """The run a path names: its id, or `latest`.
+
+    Raises:
+        RunNotFoundError: there is none.
+    """
+    run = records.get_run(database, run_id) if run_id == records.LATEST else records.find_run(database, run_id)
+    if run is None:
+        raise RunNotFoundError(f"There is no run {run_id!r} in {database.location.display}. See the list of runs.")
+    return run
+
+
+def live_values(database: Database, run: Run) -> dict[str, Any]:
+    """What the live part of a run's page shows."""
+    nodes = records.nodes_of(database, run.run_id)
+    graph = graph_of(database, run, nodes)
+    return {
+        "run": run,
+        "nodes": nodes,
+        "graph": draw(graph, nodes),
+        "by_id": {node.node_id: node for node in nodes},
+        "timeline": timeline.make(run, nodes, graph.edges),
+        "seconds": words.run_seconds(run),
+        "node_seconds": words.node_seconds,
+        "failed": [node for node in nodes if node.state == "failed"],
+        "awaiting": [node for node in nodes if node.state == "awaiting_approval" and run.state == "running"],
+        "counts": _counts(nodes),
+    }
+
+
+def graph_of(database: Database, run: Run, nodes: Sequence[NodeRecord]) -> ir.PipelineGraph:
+    """The graph of a run's pipeline; without edges where the compiled pipeline is not recorded."""
+    serialized = records.run_ir(database, run.run_id)
+    if serialized is None:
+        return ir.PipelineGraph({node.node_id: node.component or "" for node in nodes}, ())
+    try:
+        graph = ir.read(serialized)
+    except ValueError:
+        return ir.PipelineGraph({node.node_id: node.component or "" for node in nodes}, ())
+    # What the scheduler does not run, as the ends of sub-pipelines may be, has no state to show.
+    known = {node.node_id for node in nodes} or set(graph.components)
+    return ir.PipelineGraph(
+        {name: component for name, component in graph.components.items() if name in known},
+        tuple((a, b) for a, b in graph.edges if a in known and b in known),
+    )
+
+
+def draw(graph: ir.PipelineGraph, nodes: Sequence[NodeRecord]) -> layout.Layout[str]:
+    """Lays the graph out with every recorded node in it."""
+    names = list(dict.fromkeys([*graph.components, *(node.node_id for node in nodes)]))
+    return layout.layered(names, graph.edges)
+
+
+def form_parameters(run: Run) -> list[Parameter]:
+    """The parameters a new run can be given: those its declaration has by now, or else the recorded ones."""
+    texts = parameter_texts(run)
+    declared = _declared(run)
+    if declared is None:
+        return [Parameter(name, value, "") for name, value in texts.items()]
+    return [
+        Parameter(
+            name, texts.get(name, "" if parameter.default is None else str(parameter.default)), parameter.help or ""
+        )
+        for name, parameter in declared.items()
+    ]
+
+
+def _declared(run: Run) -> Mapping[str, Any] | None:
+    if run.source is None or not Path(run.source).is_file():
+        return None
+    try:
+        return spec.load(run.source, environment=run.environment, parameters=parameter_texts(run)).parameters
+    except PenstockError:
+        # The form of the recorded parameters still tells what is wrong when it is sent.
+        return None
+
+
+def starting(request: Request, launch: Launch) -> Response:
+    """The page of a run that was asked for and is not recorded yet, or never will be."""
+    context = app.context_of(request)
+    values: dict[str, Any] = {
+        "title": f"Run {launch.run_id}",
+        "run_id": launch.run_id,
+        "exit_status": launch.status,
+        "output": launch.output(),
+    }
+    return context.pages.page(request, "starting.html", values)
+
+
+def _counts(nodes: Sequence[NodeRecord]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for node in nodes:
+        counts[node.state] = counts.get(node.state, 0) + 1
+    return counts

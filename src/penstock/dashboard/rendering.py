@@ -1,0 +1,100 @@
+"""Makes pages from templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from penstock import __version__
+from penstock.dashboard import words
+from penstock.dashboard.guard import FORM_FIELD, Guard, visitor_of
+from penstock.dashboard.redaction import Redactor, is_secret, shown
+
+FOLDER = Path(__file__).parent
+STATIC = FOLDER / "static"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Renders templates with what all of them need."""
+
+    guard: Guard
+    redact: Redactor
+    store: str
+    environment: Environment
+
+    def page(
+        self, request: Request, template: str, values: Mapping[str, Any], *, status: int = 200, plots: bool = False
+    ) -> HTMLResponse:
+        """A whole page. `plots` tells that it loads the plotting library."""
+        visitor = visitor_of(request)
+        text = self.text(
+            template,
+            {
+                **values,
+                "store": self.store,
+                "path": request.url.path,
+                "may_change": visitor.may_change,
+                "is_guarded": self.guard.settings.is_guarded,
+                "csrf_field": FORM_FIELD,
+                "csrf": self.guard.form_token(visitor.session) if visitor.session else "",
+            },
+        )
+        headers = {"X-Penstock-Plots": "yes"} if plots else None
+        return HTMLResponse(text, status_code=status, headers=headers)
+
+    def text(self, template: str, values: Mapping[str, Any]) -> str:
+        """A rendered template without secrets."""
+        return self.redact(self.environment.get_template(template).render(values))
+
+
+def make(guard: Guard, redact: Redactor, store: str) -> Pages:
+    """Loads the templates."""
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        state=words.state,
+        state_word=words.state_word,
+        moment=words.moment,
+        duration=words.duration,
+        number=words.number,
+        count=words.count,
+        share=words.share,
+        size=words.size,
+        facts=words.facts,
+        slice_name=words.slice_name,
+        gate=words.gate,
+        first_line=words.first_line,
+        segment=segment,
+        sparkline=words.sparkline,
+    )
+    environment.globals.update(version=__version__, url=url, shown=shown, is_secret=is_secret, marks=words.MARKS)
+    return Pages(guard, redact, store, environment)
+
+
+def segment(text: object) -> str:
+    """A text as one segment of a path."""
+    return quote(str(text), safe="")
+
+
+def url(path: str, **query: Any) -> str:
+    """A path with a query; what is None or empty is left out, lists are repeated."""
+    pairs = [
+        (name.rstrip("_"), str(item))
+        for name, value in query.items()
+        for item in (value if isinstance(value, list | tuple) else [value])
+        if item is not None and item != ""
+    ]
+    return f"{path}?{urlencode(pairs)}" if pairs else path
