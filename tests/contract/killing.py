@@ -58,13 +58,13 @@ def main() -> None:
     light_tfx.load()
     from penstock.backends.local import workers
     from penstock.cli.main import cli
-    from penstock.engine import node, reuse
+    from penstock.engine import publishing, reuse
     from penstock.metadata import mlmd, recording
 
     for name in ("create_run", "set_run_state", "set_node", "put_cache_decision", "put_summary"):
         places.around(recording, name)
     for name in ("discard_outputs", "publish_success", "publish_failure"):
-        places.around(node, name)
+        places.around(publishing, name)
     places.around(reuse, "settle")
     places.around(workers.Workers, "start")
     places.around(mlmd.GuardedMetadataStore, "_call_method", lambda _, method, *__: method.startswith("Put"))

@@ -97,11 +97,11 @@ class Progress:
     def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
         """A node is in another state."""
         row = self._rows[node_id]
-        row.state = state
-        if state == "running":
+        if state == "running" and row.state != "running":
             row.started = time.monotonic()
-        elif row.started is not None and state != AWAITING_APPROVAL:
+        elif row.started is not None and state not in ("running", AWAITING_APPROVAL):
             row.ended = time.monotonic()
+        row.state = state
         row.detail.update(facts.get("detail") or {})
         if state == "failed":
             self.failures[node_id] = (facts["error"], facts.get("log_path"))

@@ -20,6 +20,9 @@ _CHUNK_BYTES = 1 << 16
 def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> None:
     """Writes the log of a node's last attempt to standard output, byte for byte.
 
+    Of a node that was executed several times, these are the logs of all executions, each under a heading; followed, it
+    is the one that started last.
+
     Args:
         database: the store.
         run_id: the run.
@@ -34,7 +37,14 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
     if not follow:
         if node.log is None:
             raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
-        _copy(_path(database.location, node.log), 0)
+        path = _path(database.location, node.log)
+        executions = _executions(path, node_id)
+        for number, log in executions.items():
+            sys.stdout.write(f"== execution {number} of {node_id}\n")
+            sys.stdout.flush()
+            _copy(log, 0)
+        if not executions:
+            _copy(path, 0)
         return
     shown: str | None = None
     position = 0
@@ -53,6 +63,26 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
             return
         time.sleep(_POLL_SECONDS)
         node = records.get_node(database, run_id, node_id)
+
+
+def _executions(path: Path, node_id: str) -> dict[int, Path]:
+    """The log of each execution's last attempt, given one of them; empty where a node has one execution."""
+    part = path.parent.parent
+    if part.parent.name != node_id or _number(part) is None:
+        return {}
+    found = {}
+    for folder in part.parent.iterdir():
+        number = _number(folder)
+        attempts = [log for log in folder.glob("attempt-*/log.txt") if _number(log.parent) is not None]
+        if number is not None and attempts:
+            found[number] = max(attempts, key=lambda log: _number(log.parent) or 0)
+    return dict(sorted(found.items()))
+
+
+def _number(folder: Path) -> int | None:
+    """The number at the end of a folder's name, `part-3` or `attempt-1`."""
+    name, _, number = folder.name.rpartition("-")
+    return int(number) if name in ("part", "attempt") and number.isdigit() else None
 
 
 def _why_no_log(node: NodeRecord) -> str:

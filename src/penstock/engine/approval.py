@@ -9,7 +9,7 @@ from tfx.dsl.io import fileio
 from tfx.proto.orchestration import execution_result_pb2
 
 from penstock.engine.graph import GraphNode
-from penstock.engine.node import Prepared
+from penstock.engine.prepared import Prepared
 
 
 def question(node: GraphNode) -> str | None:

@@ -23,7 +23,7 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb
 from tfx.types import standard_component_specs
 from tfx.types.value_artifact import ValueArtifact
 
-from penstock.beam import fast_reading, option_views, packaging, signatures
+from penstock.beam import cached_sizes, fast_reading, option_views, packaging, pickling, profiles, signatures
 from penstock.engine import content, csv_check
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
@@ -64,11 +64,14 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     packaging.leave_tfx_out()
     signatures.remember()
     option_views.remember()
+    cached_sizes.install()
+    pickling.install(in_process=profiles.runs_in_process(getattr(executor_spec, "beam_pipeline_args", ())))
     fast_reading.install()
     if _class_path(executor_spec) == _TRANSFORM_EXECUTOR:
-        from penstock.beam import fast_writing  # loads Transform's executor
+        from penstock.beam import fast_writing, traces  # load Transform's executor
 
         fast_writing.install()
+        traces.remember()
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
     # What an attempt that was killed left behind.

@@ -61,6 +61,11 @@ class GraphNode:
         return self.proto.node_info.type.name.rpartition(".")[2]
 
     @property
+    def may_repeat(self) -> bool:
+        """Whether it may be executed several times in a run, once for each of several sets of inputs."""
+        return self.executor_spec is not None and bool(self.proto.inputs.input_graphs)
+
+    @property
     def awaits_approval(self) -> bool:
         """Whether a person decides how it ends, rather than an executor."""
         return bool(self.proto.node_info.type.name == _APPROVAL)

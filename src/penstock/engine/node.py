@@ -1,24 +1,21 @@
-"""The two ends of a node: `prepare` before its executor runs, `publish…` after. Needs no TensorFlow.
+"""What comes before a node's executor: inputs, parameters, cache, registration. Needs no TensorFlow.
 
-What lies between, running the executor, is `engine/execution.py`, in another process.
+`engine/execution.py` runs the executor, in another process; `engine/publishing.py` records how it ended.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
-from tfx import types
 from tfx.dsl.compiler import placeholder_utils
 from tfx.dsl.io import fileio
-from tfx.orchestration import data_types_utils, metadata
+from tfx.orchestration import data_types_utils
 from tfx.orchestration.portable import (
     data_types,
     execution_publish_utils,
@@ -29,11 +26,11 @@ from tfx.orchestration.portable import (
 )
 from tfx.orchestration.portable.input_resolution import exceptions as resolution_errors
 from tfx.orchestration.portable.mlmd import context_lib
-from tfx.proto.orchestration import execution_invocation_pb2, execution_result_pb2
-from tfx.types.value_artifact import ValueArtifact
 
 from penstock.engine import cache, content, input_files, spans
 from penstock.engine.graph import GraphNode
+from penstock.engine.prepared import Artifacts, InputKey, NodeError, Prepared, StoreHandle, input_key
+from penstock.engine.publishing import publish_cancelled, publish_failure
 from penstock.errors import PenstockError
 
 IMPORTER = "tfx.dsl.components.common.importer.Importer"
@@ -44,48 +41,6 @@ _BLESSINGS = ("ModelBlessing", "InfraBlessing")
 # A driver runs in the scheduling process, which must stay free of user code and TensorFlow.
 _DRIVER_MODULE = spans.DRIVER_MODULE
 
-Artifacts = dict[str, list[types.Artifact]]
-
-
-class NodeError(PenstockError):
-    """Indicates that a node could not be prepared: its inputs or parameters do not resolve."""
-
-
-class StoreHandle(metadata.Metadata):
-    """TFX's metadata handle over one store that stays open."""
-
-    def __init__(self, store: Any):
-        super().__init__(metadata_store_pb2.ConnectionConfig())
-        self._store = store
-
-    def __enter__(self) -> StoreHandle:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        return None
-
-
-@dataclass
-class Prepared:
-    """What `prepare` decided.
-
-    Attributes:
-        state: `run` (execute `invocation`), or what became of the node without: `cached`, `succeeded` (a system node,
-            all done), `skipped` (a condition is false).
-        execution_id: id in the metadata store; None when skipped.
-        invocation: all that an executor needs, when `state` is `run`.
-        contexts: contexts the results will be published into.
-        outputs: outputs known now.
-        cache: what the cache answered; None where it was not asked.
-    """
-
-    state: str
-    execution_id: int | None = None
-    invocation: execution_invocation_pb2.ExecutionInvocation | None = None
-    contexts: list[metadata_store_pb2.Context] = field(default_factory=list)
-    outputs: Artifacts = field(default_factory=dict)
-    cache: cache.Decision | None = None
-
 
 def prepare(
     node: GraphNode,
@@ -94,8 +49,9 @@ def prepare(
     import_roots: Sequence[Path] = (),
     no_cache_because: str | None = None,
     skipped: Collection[str] = (),
-) -> Prepared:
-    """Resolves inputs, registers the execution, and decides whether the executor must run.
+    published: Mapping[InputKey, Prepared] = MappingProxyType({}),
+) -> list[Prepared]:
+    """Resolves inputs, registers the executions, and decides for each whether the executor must run.
 
     Args:
         node: the node; its upstream nodes have ended.
@@ -104,57 +60,81 @@ def prepare(
         no_cache_because: why earlier results may not be reused; None if they may.
         skipped: ids of its upstream nodes that were skipped. A node is skipped too where these leave a required input
             empty, where one of them is to bless its model, or where they hold the sub-pipeline it is in.
+        published: what this run has published of the node already, by its inputs.
+
+    Returns:
+        One for each set of inputs: several where the node runs for each artifact of a channel, in their order.
 
     Raises:
-        NodeError: if inputs or parameters do not resolve; the execution is then published as failed.
+        NodeError: if inputs or parameters do not resolve; an execution is then published as failed, and the others
+            that were registered as cancelled.
     """
     if node.enclosing in skipped or _gates(node).intersection(skipped):
-        return Prepared("skipped")
+        return [Prepared("skipped")]
     node_type = node.proto.node_info.type.name
     if node_type == IMPORTER and not node.proto.inputs.conditionals:
-        return _import(node, handle)
+        return [_import(node, handle)]
 
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
-    parameters = data_types_utils.build_parsed_value_dict(
+    declared = data_types_utils.build_parsed_value_dict(
         inputs_utils.resolve_parameters_with_schema(node_parameters=node.proto.parameters)
     )
     try:
         resolved = inputs_utils.resolve_input_artifacts(pipeline_node=node.proto, metadata_handle=handle)
         if isinstance(resolved, inputs_utils.Skip):
-            return Prepared("skipped", contexts=contexts)
+            return [Prepared("skipped", contexts=contexts)]
         if node_type == IMPORTER:  # its condition holds
-            return _import(node, handle)
-        if len(resolved) > 1:
+            return [_import(node, handle)]
+        is_sub_pipeline = node.executor_spec is None and node_type != _RESOLVER
+        if len(resolved) > 1 and (node.awaits_approval or is_sub_pipeline):
             raise NodeError(
-                f"ForEach gives it {len(resolved)} sets of inputs; a node runs once, on one set. Hand it all of them as"
-                " one input, without ForEach"
+                f"ForEach gives it {len(resolved)} sets of inputs; a sub-pipeline and a ManualApproval take one. Hand"
+                " it all of them as one input, without ForEach"
             )
-        inputs: Artifacts = {name: list(artifacts) for name, artifacts in resolved[0].items()}
-        parameters.update(_dynamic_parameters(node, inputs))
+        sets: list[Artifacts] = [{name: list(found) for name, found in inputs.items()} for inputs in resolved]
+        parameters = [{**declared, **_dynamic_parameters(node, inputs)} for inputs in sets]
     except (resolution_errors.InputResolutionError, NodeError) as error:
         if skipped and isinstance(error, resolution_errors.InsufficientInputError):
-            return Prepared("skipped", contexts=contexts)
-        execution = _register(node, handle, contexts, {}, parameters)
+            return [Prepared("skipped", contexts=contexts)]
+        execution = _register(node, handle, contexts, {}, declared)
         message = _resolution_message(node, error)
         publish_failure(handle, execution.id, contexts, message)
         raise NodeError(message) from error
 
-    if node.executor_spec is None:  # a resolver, or begin or end of a sub-pipeline
-        is_resolver = node_type == _RESOLVER
-        names = inputs if is_resolver else node.proto.outputs.outputs
-        handed_through = {name: inputs[name] for name in names if name in inputs}
-        # As TFX records it, a resolver has no inputs: what it found goes out alone.
-        execution = _register(node, handle, contexts, {} if is_resolver else inputs, parameters)
-        execution_publish_utils.publish_internal_execution(
-            metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=handed_through
-        )
-        return Prepared("succeeded", execution.id, contexts=contexts, outputs=handed_through)
-    execution = _register(node, handle, contexts, inputs, parameters)
+    prepared: list[Prepared] = []
     try:
-        return _prepare_execution(node, handle, execution, contexts, inputs, parameters, import_roots, no_cache_because)
-    except Exception as error:
-        publish_failure(handle, execution.id, contexts, str(error))
+        for inputs, values in zip(sets, parameters, strict=True):
+            done = published.get(input_key(inputs))
+            if done is None and node.executor_spec is None:
+                done = _hand_through(node, handle, contexts, inputs, values)
+            prepared.append(
+                done or _prepare_execution(node, handle, contexts, inputs, values, import_roots, no_cache_because)
+            )
+    except Exception:
+        for other in prepared:
+            if other.state == "run" and other.execution_id is not None:
+                publish_cancelled(handle, other.execution_id)
         raise
+    return prepared
+
+
+def _hand_through(
+    node: GraphNode,
+    handle: StoreHandle,
+    contexts: list[metadata_store_pb2.Context],
+    inputs: Artifacts,
+    parameters: dict[str, Any],
+) -> Prepared:
+    """Does all there is to do for a resolver, or for the begin or end of a sub-pipeline."""
+    is_resolver = node.proto.node_info.type.name == _RESOLVER
+    names = inputs if is_resolver else node.proto.outputs.outputs
+    handed_through = {name: inputs[name] for name in names if name in inputs}
+    # As TFX records it, a resolver has no inputs: what it found goes out alone.
+    execution = _register(node, handle, contexts, {} if is_resolver else inputs, parameters)
+    execution_publish_utils.publish_internal_execution(
+        metadata_handle=handle, contexts=contexts, execution_id=execution.id, output_artifacts=handed_through
+    )
+    return Prepared("succeeded", execution.id, contexts=contexts, outputs=handed_through)
 
 
 def _gates(node: GraphNode) -> set[str]:
@@ -168,6 +148,23 @@ def _gates(node: GraphNode) -> set[str]:
 
 
 def _prepare_execution(
+    node: GraphNode,
+    handle: StoreHandle,
+    contexts: list[metadata_store_pb2.Context],
+    inputs: Artifacts,
+    parameters: dict[str, Any],
+    import_roots: Sequence[Path],
+    no_cache_because: str | None,
+) -> Prepared:
+    execution = _register(node, handle, contexts, inputs, parameters)
+    try:
+        return _decide(node, handle, execution, contexts, inputs, parameters, import_roots, no_cache_because)
+    except Exception as error:
+        publish_failure(handle, execution.id, contexts, str(error))
+        raise
+
+
+def _decide(
     node: GraphNode,
     handle: StoreHandle,
     execution: metadata_store_pb2.Execution,
@@ -226,53 +223,6 @@ def _check_present(inputs: Artifacts) -> None:
                     f"{artifact.uri}: input {name!r}, artifact {artifact.id}, is gone. Put it back, or run the pipeline"
                     " without --resume, which makes anew what is missing"
                 )
-
-
-def publish_success(
-    handle: StoreHandle, prepared: Prepared, executor_output: execution_result_pb2.ExecutorOutput
-) -> Artifacts:
-    """Publishes an ended execution with its outputs, and returns them with their ids."""
-    published = execution_publish_utils.publish_succeeded_execution(
-        metadata_handle=handle,
-        execution_id=prepared.execution_id,
-        contexts=prepared.contexts,
-        output_artifacts=prepared.outputs,
-        executor_output=executor_output,
-    )
-    outputs = published[0] if isinstance(published, tuple) else published
-    return {name: list(artifacts) for name, artifacts in (outputs or {}).items()}
-
-
-def publish_failure(
-    handle: StoreHandle, execution_id: int, contexts: Sequence[metadata_store_pb2.Context], message: str
-) -> None:
-    """Publishes an execution as failed, with the cause."""
-    result = execution_result_pb2.ExecutorOutput()
-    result.execution_result.code = 2  # grpc.StatusCode.UNKNOWN, what TFX records for a failed executor
-    result.execution_result.result_message = message[:1000]
-    execution_publish_utils.publish_failed_execution(
-        metadata_handle=handle, execution_id=execution_id, contexts=contexts, executor_output=result
-    )
-
-
-def discard_outputs(prepared: Prepared) -> None:
-    """Removes what an executor that did not succeed left of its outputs, their empty slots included.
-
-    What cannot be removed stays: why the executor did not succeed is told, and the next attempt clears its slot.
-    """
-    for artifacts in prepared.outputs.values():
-        for artifact in artifacts:
-            slot = os.path.dirname(artifact.uri) if isinstance(artifact, ValueArtifact) else artifact.uri
-            with contextlib.suppress(OSError):
-                if not artifact.is_external and fileio.exists(slot):
-                    fileio.rmtree(slot)
-
-
-def publish_cancelled(handle: StoreHandle, execution_id: int) -> None:
-    """Publishes an execution as cancelled."""
-    [execution] = handle.store.get_executions_by_id([execution_id])
-    execution.last_known_state = metadata_store_pb2.Execution.CANCELED
-    handle.store.put_executions([execution])
 
 
 def _import(node: GraphNode, handle: StoreHandle) -> Prepared:

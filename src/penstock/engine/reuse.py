@@ -11,22 +11,30 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 
 from penstock.engine import cache
 from penstock.engine.graph import GraphNode
-from penstock.engine.node import IMPORTER, NodeError, Prepared, StoreHandle, discard_outputs
+from penstock.engine.node import IMPORTER
+from penstock.engine.prepared import InputKey, NodeError, Prepared, StoreHandle, input_key
+from penstock.engine.publishing import discard_outputs
 
 _State = metadata_store_pb2.Execution.State
 _UNFINISHED = (_State.NEW, _State.RUNNING)
 
 
-def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run: str) -> Prepared:
-    """Gives a node in this run the outputs it has in another one, by reference.
+def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run: str) -> list[Prepared]:
+    """Gives a node in this run the outputs it has in another one, by reference: one for each of its executions.
 
     Raises:
-        NodeError: the other run has no successful execution of the node.
+        NodeError: the other run has no successful execution of the node, or not for all artifacts it ran for.
     """
-    found = [e for e in _executions(node, handle, this_run, base_run) if execution_lib.is_execution_successful(e)]
-    if not found:
+    executions = _executions(node, handle, this_run, base_run)
+    newest = {_key(handle, e): e for e in sorted(executions, key=_id)} if node.may_repeat else {}
+    found = [e for e in executions if execution_lib.is_execution_successful(e)]
+    if not found or not all(map(execution_lib.is_execution_successful, newest.values())):
         raise NodeError(f"it is not among the nodes to run, and run {base_run} has no outputs of it to use instead")
-    base = max(found, key=lambda execution: execution.id)
+    bases = list(newest.values()) or [max(found, key=_id)]
+    return [_take_over(node, handle, base) for base in sorted(bases, key=_id)]
+
+
+def _take_over(node: GraphNode, handle: StoreHandle, base: metadata_store_pb2.Execution) -> Prepared:
     outputs = cache.outputs_of(handle, base)
     contexts = context_lib.prepare_contexts(metadata_handle=handle, node_contexts=node.proto.contexts)
     execution = execution_publish_utils.register_execution(
@@ -50,7 +58,8 @@ def settle(node: GraphNode, handle: StoreHandle, run_id: str) -> Prepared | None
     Executions that were not published are cancelled, and what they left of their outputs is removed.
 
     Returns:
-        What was published and not yet recorded in the run, or None if the node has to run.
+        What was published and not yet recorded in the run, or None if the node has to run, or may have to run for
+        some of its inputs.
     """
     finished: list[metadata_store_pb2.Execution] = []
     for execution in _executions(node, handle, run_id, run_id):
@@ -58,12 +67,32 @@ def settle(node: GraphNode, handle: StoreHandle, run_id: str) -> Prepared | None
             _cancel(node, handle, execution)
         elif execution_lib.is_execution_successful(execution):
             finished.append(execution)
-    if not finished:
+    if not finished or node.may_repeat:
         return None
-    newest = max(finished, key=lambda execution: execution.id)
-    outputs = cache.outputs_of(handle, newest)
-    state = "cached" if newest.last_known_state == _State.CACHED else "succeeded"
-    return Prepared(state, newest.id, outputs=outputs)
+    return _as_prepared(handle, max(finished, key=_id))
+
+
+def published(node: GraphNode, handle: StoreHandle, run_id: str) -> dict[InputKey, Prepared]:
+    """Returns what a run has published of a node that may run for each of several sets of inputs, by these."""
+    found = {}
+    for execution in sorted(_executions(node, handle, run_id, run_id), key=_id):
+        if execution_lib.is_execution_successful(execution):
+            found[_key(handle, execution)] = _as_prepared(handle, execution)
+    return found
+
+
+def _as_prepared(handle: StoreHandle, execution: metadata_store_pb2.Execution) -> Prepared:
+    state = "cached" if execution.last_known_state == _State.CACHED else "succeeded"
+    return Prepared(state, execution.id, outputs=cache.outputs_of(handle, execution))
+
+
+def _id(execution: metadata_store_pb2.Execution) -> int:
+    number: int = execution.id
+    return number
+
+
+def _key(handle: StoreHandle, execution: metadata_store_pb2.Execution) -> InputKey:
+    return input_key(execution_lib.get_input_artifacts(handle, execution.id))
 
 
 def _executions(node: GraphNode, handle: StoreHandle, this_run: str, run_id: str) -> list[metadata_store_pb2.Execution]:

@@ -162,7 +162,12 @@ def _loop(
     if isinstance(over, str):
         loop = _same(node_id, over, path, declared, loops, substitution, problems, asking)
     elif isinstance(over, dict) and len(over) == 1:
-        loop = _own(node_id, *next(iter(over.items())), path, problems)
+        [(name, items)] = over.items()
+        if isinstance(items, OutputReference) and items.node in declared and items.node not in asking:
+            made_by = _loop(items.node, declared, loops, substitution, problems, {*asking, node_id})
+            if made_by is not None and not isinstance(made_by.items[0], EachArtifact):
+                items = [replace(items, node=made) for made in made_by.ids]
+        loop = _own(node_id, name, items, path, problems)
     else:
         if over is not UNKNOWN:
             message = "for_each wants one name with what to run for, or another node that has for_each."

@@ -215,9 +215,10 @@ class Node:
         id: its key under `nodes`.
         component: a standard component's name or `package.module:Name`, as declared.
         arguments: by the component's own parameter names. An input is an `OutputReference`, a tuple of them, or an
-            `EachArtifact` (a resolver's may be a `ChannelQuery`); a message is a dictionary that `json_format.ParseDict`
-            takes; an enum is its number; a path is absolute; an own class is `package.module:Class`, a standard artifact
-            type or strategy its name; a function is `package.module.function`.
+            `EachArtifact` (a resolver's may be a `ChannelQuery`); a message is a dictionary that
+            `json_format.ParseDict` takes; an enum is its number; a path is absolute; an own class is
+            `package.module:Class`, a standard artifact type or strategy its name; a function is
+            `package.module.function`.
         options: how it is run.
         when: what must hold for it to run; None for always.
     """

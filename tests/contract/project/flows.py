@@ -4,6 +4,7 @@
 import steps
 from tfx import types
 from tfx.dsl.components.common.resolver import Resolver
+from tfx.dsl.control_flow.for_each import ForEach
 from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.dsl.input_resolution.strategies.latest_blessed_model_strategy import LatestBlessedModelStrategy
 from tfx.orchestration.pipeline import Pipeline, PipelineInputs
@@ -46,3 +47,11 @@ def blessed_model(weight: int, blessed: int):
     made.add_upstream_node(found)
     judged = steps.judge(model=made.outputs["model"], blessed=blessed).with_id("judged")
     return Pipeline(pipeline_name="blessed", components=[found, weighed, made, judged], enable_cache=True)
+
+
+def for_each(folder: str):
+    tables = [steps.make_table(rows=rows).with_id(f"table{rows}") for rows in (1, 2, 4)]
+    with ForEach(union([table.outputs["table"] for table in tables])) as table:
+        copied = steps.copy_table(table=table, tries=f"{folder}/tries", refused=f"{folder}/refused").with_id("copied")
+    total = steps.read_tables(tables=copied.outputs["copy"]).with_id("total")
+    return Pipeline(pipeline_name="for-each", components=[*tables, copied, total], enable_cache=True)

@@ -87,6 +87,20 @@ def read_table(table: InputArtifact[Table]) -> OutputDict(rows=int, files=str):
 
 
 @component
+def copy_table(
+    table: InputArtifact[Table], copy: OutputArtifact[Table], tries: Parameter[str], refused: Parameter[str]
+):
+    """Notes each try by the rows of its table; refuses tables with as many rows as a file has characters, if any."""
+    with open(tries, "a") as stream:
+        stream.write(f"{table.rows} ")
+    if os.path.exists(refused) and os.path.getsize(refused) == table.rows:
+        raise ValueError(f"no tables of {table.rows} rows today")
+    with open(os.path.join(copy.uri, "rows.csv"), "w") as stream:
+        stream.write("x\n" * table.rows)
+    copy.rows = table.rows
+
+
+@component
 def read_tables(tables: InputArtifact[list[Table]]) -> OutputDict(rows=int):
     return {"rows": sum(table.rows for table in tables)}
 

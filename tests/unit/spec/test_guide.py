@@ -50,7 +50,7 @@ def test_example(text: str, tmp_path: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    assert len(EXAMPLES) == 8
+    assert len(EXAMPLES) == 9
 
 
 def test_table_of_components_is_current() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from penstock.backends.local.workers import Workers
 from penstock.engine.graph import GraphNode
-from penstock.engine.node import Prepared
+from penstock.engine.prepared import Prepared
 
 # How long a node may take to end by itself after SIGTERM before it is killed.
 GRACE_SECONDS = 10.0
@@ -59,6 +59,7 @@ class Attempt:
         number: counts the node's attempts from 1, over all times the run was taken up.
         first: the number this time began with.
         log: the attempt's log.
+        part: which of the node's executions it is, from 1; None where there is one.
         start_at: monotonic time before which it must not start; set while it waits.
         began: monotonic time at which its process started; None while there is none.
         ended_because: why it is being ended, if the scheduler does so; None while it may go on.
@@ -69,11 +70,17 @@ class Attempt:
     policy: Policy
     number: int
     log: Path
+    part: int | None = None
     first: int = 1
     start_at: float = 0.0
     began: float | None = None
     ended_because: str | None = None
     _kill_at: float | None = None
+
+    @property
+    def job(self) -> str:
+        """What it is called among the jobs of the workers."""
+        return self.node.id if self.part is None else f"{self.node.id}/{self.part}"
 
     @property
     def can_follow(self) -> bool:
@@ -94,12 +101,12 @@ class Attempt:
         """Ends its process group: asks once, kills after the grace period or `at_once`. Call it repeatedly."""
         if self._kill_at is None and not at_once:
             self._kill_at = now + GRACE_SECONDS
-            workers.kill(self.node.id, signal.SIGTERM)
+            workers.kill(self.job, signal.SIGTERM)
         elif at_once or (self._kill_at is not None and now > self._kill_at):
             self._kill_at = now + GRACE_SECONDS
-            workers.kill(self.node.id, signal.SIGKILL)
+            workers.kill(self.job, signal.SIGKILL)
 
     def next(self, log: Path) -> Attempt:
         """Returns the attempt after this failed one, to be started after the pause that the policy wants."""
         start_at = time.monotonic() + self.policy.pause_seconds(self.tries)
-        return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, self.first, start_at)
+        return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, self.part, self.first, start_at)

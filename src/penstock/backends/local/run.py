@@ -20,7 +20,7 @@ from penstock.metadata import database as databases
 from penstock.metadata import recording, runs
 
 if TYPE_CHECKING:  # the module needs TFX, which is not loaded before `light_tfx.load()`
-    from penstock.backends.local.scheduler import RunResult
+    from penstock.backends.local.run_terms import RunResult
     from penstock.engine.graph import Graph
 
 
@@ -137,13 +137,14 @@ def _run_compiled(
     from tfx.proto.orchestration import pipeline_pb2
 
     from penstock.backends.local import admission, exit_handlers, requirements, scheduler, selection
-    from penstock.engine import graph, node
+    from penstock.backends.local.run_terms import RunSettings
+    from penstock.engine import graph, prepared
 
     run_id = request.resume or request.run_id or recording.new_run_id()
     built = graph.build(pipeline_pb2.Pipeline.FromString(ir), run_id=run_id)
     requirements.check(built)
     selected = selection.select(built, request.from_nodes, request.to_nodes)
-    settings = scheduler.RunSettings(
+    settings = RunSettings(
         import_roots=request.import_roots,
         cwd=Path.cwd(),
         env={**os.environ, **request.environment_variables},
@@ -166,7 +167,7 @@ def _run_compiled(
         if refusal is not None:
             raise NotStarted(refusal)
     runner = scheduler.Scheduler(
-        built, node.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
+        built, prepared.StoreHandle(store), database, request.location, workers, settings, watch(built, run_id)
     )
     with _cancelling(runner.request_cancel):
         if request.resume is not None:

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,17 @@ from tfx.proto.orchestration import execution_result_pb2
 from penstock.backends.local import deaths, exit_handlers
 from penstock.backends.local.approvals import Approvals
 from penstock.backends.local.attempts import Attempt, Policy
-from penstock.backends.local.resources import Machine, Request, memory_of_group
+from penstock.backends.local.limits import Limits
+from penstock.backends.local.parts import Parts
+from penstock.backends.local.resources import Machine, Request
+from penstock.backends.local.run_terms import RunListener, RunResult, RunSettings
 from penstock.backends.local.summaries import Summaries
 from penstock.backends.local.workers import Ended, LazyWorkers
-from penstock.engine import approval, reuse
-from penstock.engine import node as engine
+from penstock.engine import approval, publishing, reuse
 from penstock.engine.failures import Failure
 from penstock.engine.graph import Graph, GraphNode
+from penstock.engine.node import prepare
+from penstock.engine.prepared import NodeError, Prepared, StoreHandle
 from penstock.errors import PenstockError, StoreError
 from penstock.metadata import recording
 from penstock.metadata.database import Database
@@ -35,54 +38,6 @@ from penstock.metadata.states import AWAITING_APPROVAL
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
-_MEMORY_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a run is carried out.
-
-    Attributes:
-        import_roots: folders the user's code is imported from.
-        cwd: working folder of the nodes.
-        env: environment variables of the nodes; a node's own come on top.
-        jobs: how many nodes may run at the same time.
-        use_cache: whether earlier results may be reused at all.
-        selected: the nodes to run; None for all. The others take their outputs from `base_run`, so that this run can
-            itself lend them; those that have none there, and are not needed, are skipped.
-        base_run: the run that nodes which are not selected take their outputs from.
-    """
-
-    import_roots: Sequence[Path]
-    cwd: Path
-    env: Mapping[str, str]
-    jobs: int
-    use_cache: bool = True
-    selected: frozenset[str] | None = None
-    base_run: str | None = None
-
-
-class RunListener:
-    """Hears of every change of a run; does nothing by itself. All calls come from the scheduler's thread."""
-
-    def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
-        """A node is in another state; `facts` are `detail`, `error`, `log` where known."""
-
-    def retrying(self, node_id: str, failed: int, attempts: int, pause_seconds: float, cause: str) -> None:
-        """Attempt number `failed` of at most `attempts` failed; the next one starts after the pause."""
-
-    def tick(self) -> None:
-        """Some time has passed, at most a few tenths of a second."""
-
-
-@dataclass
-class RunResult:
-    """How a run ended: `succeeded`, `failed` or `cancelled`, the state of each node, and in a line why it failed."""
-
-    state: str
-    states: dict[str, str]
-    failures: dict[str, str] = field(default_factory=dict)
-    error: str | None = None
 
 
 class Scheduler:
@@ -91,7 +46,7 @@ class Scheduler:
     def __init__(
         self,
         graph: Graph,
-        handle: engine.StoreHandle,
+        handle: StoreHandle,
         database: Database,
         location: StoreLocation,
         workers: LazyWorkers,
@@ -111,13 +66,14 @@ class Scheduler:
         self._outcome: RunResult | None = None
         self._failures: dict[str, str] = {}
         self._running: dict[str, Attempt] = {}
-        self._retrying: dict[str, Attempt] = {}
+        self._pending: dict[str, Attempt] = {}
+        self._parts: dict[str, Parts] = {}
         self._approvals = Approvals(database, graph.run_id)
         self._summaries = Summaries(database)
         self._began = time.monotonic()
         self._timed_out: str | None = None
         self._machine = Machine.this()
-        self._look_at_memory = 0.0
+        self._limits = Limits()
         self._attempts_before: dict[str, int] = {}
         selected = settings.selected
         self._needed = set(graph.nodes) if selected is None else selected.union(*map(graph.upstream, selected))
@@ -147,11 +103,10 @@ class Scheduler:
                 self._cancel()
             else:
                 self._start_ready()
-                self._end_overdue()
-                self._end_greedy()
+                self._limits.enforce(self._running.values(), self._workers)
                 self._check_run_time()
             self._hear_decisions()
-            if self._running or self._retrying:
+            if self._running or self._pending:
                 for ended in self._workers.get().events(_TICK_SECONDS):
                     self._finish(ended)
             elif self._approvals.awaited:
@@ -175,18 +130,13 @@ class Scheduler:
         outcome.failures.update(self._failures)
 
     def _unfinished(self) -> bool:
-        if self._running or self._retrying or self._approvals.awaited:
+        if self._running or self._pending or self._approvals.awaited:
             return True
         return not self._cancel_requests and any(self._states[node.id] == "waiting" for node in self._in_turn)
 
     def _start_ready(self) -> None:
         """Starts what can start; nodes that need no worker are through at once and may free others."""
-        now = time.monotonic()
-        for attempt in list(self._retrying.values()):
-            has_room = len(self._running) < self._settings.jobs and self._admits(attempt.node)
-            if now >= attempt.start_at and has_room:
-                del self._retrying[attempt.node.id]
-                self._start_attempt(attempt)
+        self._start_pending()
         progress = True
         while progress and not self._cancel_requests:
             progress = False
@@ -201,6 +151,15 @@ class Scheduler:
                     continue
                 self._start(node)
                 progress = True
+
+    def _start_pending(self) -> None:
+        now = time.monotonic()
+        for attempt in list(self._pending.values()):
+            if len(self._running) >= self._settings.jobs:
+                return
+            if now >= attempt.start_at and self._admits(attempt.node):
+                del self._pending[attempt.job]
+                self._start_attempt(attempt)
 
     def resume(self, records: Sequence[NodeRecord]) -> None:
         """Takes up a run that was cut short: what was published stays, everything else is to run (again)."""
@@ -221,29 +180,33 @@ class Scheduler:
                 if record.state != "waiting":
                     self._set(node.id, "waiting")
                 continue
-            facts = self._summaries.store(
-                published.outputs, self._summaries.kept(self._log_path(node.id, record.attempt))
-            )
+            facts = self._summaries.store(published.outputs, self._kept_summaries(node.id))
             if record.state != "running":
                 self._set(node.id, "running")
             self._set(node.id, published.state, execution_id=published.execution_id, detail=facts)
 
-    def _prepare(self, node: GraphNode) -> engine.Prepared:
+    def _kept_summaries(self, node_id: str, part: int | None = None) -> Mapping[str, Any]:
+        numbers = range(self._attempts_before.get(node_id, 0), 0, -1)
+        return self._summaries.kept(self._log_path(node_id, number, part) for number in numbers)
+
+    def _prepare(self, node: GraphNode) -> list[Prepared]:
         selected = self._settings.selected
         if selected is not None and node.id not in selected:
             assert self._settings.base_run is not None
             try:
                 return reuse.reuse_outputs(node, self._handle, self._graph.run_id, self._settings.base_run)
-            except engine.NodeError:
+            except NodeError:
                 if node.id in self._needed:
                     raise
-                return engine.Prepared("skipped")
-        return engine.prepare(
+                return [Prepared("skipped")]
+        taken_up = node.may_repeat and self._attempts_before.get(node.id)
+        return prepare(
             node,
             self._handle,
             import_roots=self._settings.import_roots,
             no_cache_because=self._no_cache_because(node),
             skipped=[upstream for upstream in node.upstream if self._states[upstream] == "skipped"],
+            published=reuse.published(node, self._handle, self._graph.run_id) if taken_up else {},
         )
 
     def _no_cache_because(self, node: GraphNode) -> str | None:
@@ -264,40 +227,61 @@ class Scheduler:
         except (PenstockError, OSError) as error:
             self._fail(node.id, str(error))
             return
-        if prepared.cache is not None:
-            asked = prepared.cache
+        self._record_cache_decision(node, prepared)
+        if len(prepared) == 1:
+            self._begin(node, prepared[0], number, None)
+            return
+        self._parts[node.id] = Parts(len(prepared))
+        for part, each in enumerate(prepared, start=1):
+            self._begin(node, each, number, part)
+        self._start_pending()
+
+    def _record_cache_decision(self, node: GraphNode, prepared: Sequence[Prepared]) -> None:
+        """Records what the cache said; of several executions, of the first that it could not help."""
+        asked = [each.cache for each in prepared if each.cache is not None]
+        if asked:
+            said = next((decision for decision in asked if decision.outcome != "hit"), asked[0])
             recording.put_cache_decision(
                 self._database,
                 self._graph.run_id,
                 node.id,
-                key=asked.key,
-                outcome=asked.outcome,
-                reason=asked.reason,
-                parts=asked.parts,
+                key=said.key,
+                outcome=said.outcome,
+                reason=said.reason,
+                parts=said.parts,
             )
+
+    def _begin(self, node: GraphNode, prepared: Prepared, number: int, part: int | None) -> None:
+        """Goes on with one of a node's executions, which is at its end already where there is nothing to execute."""
         if prepared.state != "run":
-            self._set(
-                node.id,
-                prepared.state,
-                execution_id=prepared.execution_id,
-                detail=self._summaries.known_facts(prepared.outputs) if prepared.state == "cached" else None,
-            )
+            facts = None
+            if prepared.state == "succeeded":  # published by this run before it was cut short, or nothing to execute
+                facts = self._summaries.store(prepared.outputs, self._kept_summaries(node.id, part)) or None
+            elif prepared.state == "cached":
+                facts = self._summaries.known_facts(prepared.outputs)
+            self._end_execution(node.id, part, prepared.state, execution_id=prepared.execution_id, detail=facts)
             return
-        assert prepared.invocation is not None
         assert prepared.execution_id is not None
         recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
-        attempt = Attempt(node, prepared, Policy.of(node), number, log, first=number)
+        log = self._log_path(node.id, number, part)
+        attempt = Attempt(node, prepared, Policy.of(node), number, log, part, first=number)
         if node.awaits_approval:
             self._approvals.ask(attempt)
             asks = approval.question(node)
             self._set(node.id, AWAITING_APPROVAL, detail=None if asks is None else {"asks": asks})
-        else:
+        elif part is None:
             self._start_attempt(attempt)
+        else:
+            self._pending[attempt.job] = attempt
 
     def _start_attempt(self, attempt: Attempt) -> None:
         node, prepared = attempt.node, attempt.prepared
         assert prepared.invocation is not None
-        if attempt.number > attempt.first:
+        if attempt.part is not None:
+            parts = self._parts[node.id]
+            parts.attempt = max(parts.attempt, attempt.number)
+            self._set(node.id, "running", attempt=parts.attempt, log=self._stored_path(attempt.log))
+        elif attempt.number > attempt.first:
             self._set(node.id, "running", attempt=attempt.number, log=self._stored_path(attempt.log))
         try:
             attempt.log.parent.mkdir(parents=True, exist_ok=True)
@@ -307,9 +291,9 @@ class Scheduler:
             return
         packed = any_pb2.Any()
         packed.Pack(node.executor_spec)
-        self._running[node.id] = attempt
+        self._running[attempt.job] = attempt
         self._workers.get().start(
-            node.id,
+            attempt.job,
             "execute",
             {
                 "invocation": base64.b64encode(prepared.invocation.SerializeToString()).decode(),
@@ -332,37 +316,11 @@ class Scheduler:
         running = [Request.of(attempt.node) for attempt in self._running.values()]
         return self._machine.admits(running, Request.of(node))
 
-    def _end_greedy(self) -> None:
-        """Kills attempts whose processes together use more memory than their node asked for."""
-        now = time.monotonic()
-        if now < self._look_at_memory:
-            return
-        self._look_at_memory = now + _MEMORY_SECONDS
-        for attempt in self._running.values():
-            limit, pid = Request.of(attempt.node).memory, self._workers.get().pids.get(attempt.node.id)
-            if limit is None or pid is None:
-                continue
-            used = memory_of_group(pid)
-            if used > limit:
-                attempt.ended_because = (
-                    f"used {used / 2**20:,.0f} MiB of memory; its limit is {limit / 2**20:,.0f} MiB (resources.memory)"
-                )
-                attempt.end(self._workers.get(), now, at_once=True)
-
     def _check_run_time(self) -> None:
         limit = self._graph.policy.get("timeout_seconds")
         if limit is not None and self._outcome is None and time.monotonic() - self._began > limit:
             self._timed_out = f"the run timed out after {limit:g} s"
             self._cancel_requests = max(1, self._cancel_requests)
-
-    def _end_overdue(self) -> None:
-        now = time.monotonic()
-        for attempt in self._running.values():
-            # Not before its process is there: workers may still be loading.
-            attempt.began = self._workers.get().started.get(attempt.node.id)
-            if attempt.is_overdue(now):
-                attempt.ended_because = f"timed out after {attempt.policy.timeout_seconds:g} s"
-                attempt.end(self._workers.get(), now)
 
     def _hear_decisions(self) -> None:
         """Ends the nodes that people have decided on, or have not in time."""
@@ -371,7 +329,7 @@ class Scheduler:
                 output = approval.grant(
                     attempt.prepared, approved_by=word.decided_by, approved_at=word.decided_at, comment=word.comment
                 )
-                engine.publish_success(self._handle, attempt.prepared, output)
+                publishing.publish_success(self._handle, attempt.prepared, output)
                 said = {"approved_by": word.decided_by, "comment": word.comment}
                 self._set(attempt.node.id, "succeeded", detail={name: fact for name, fact in said.items() if fact})
             else:
@@ -384,19 +342,19 @@ class Scheduler:
         attempt = self._running.get(ended.job)
         if attempt is None:
             return
-        node_id, prepared, outcome = attempt.node.id, attempt.prepared, ended.outcome
+        prepared, outcome = attempt.prepared, ended.outcome
         assert prepared.execution_id is not None
         if outcome is not None and outcome["ok"]:
             self._summaries.keep(attempt.log, outcome["summaries"])
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
-            outputs = engine.publish_success(self._handle, prepared, output)
+            outputs = publishing.publish_success(self._handle, prepared, output)
             facts = self._summaries.store(outputs, outcome["summaries"])
-            self._set(node_id, "succeeded", detail=facts)
+            self._end_execution(attempt.node.id, attempt.part, "succeeded", detail=facts)
         elif self._cancel_requests:
             self._cancel_execution(attempt)
         else:
             self._finish_failed(attempt, ended)
-        del self._running[node_id]
+        del self._running[ended.job]
 
     def _finish_failed(self, attempt: Attempt, ended: Ended) -> None:
         can_retry = True
@@ -412,16 +370,40 @@ class Scheduler:
                 cause = f"{cause}\n(attempt {attempt.tries} of {attempt.policy.retries + 1})"
             self._fail_execution(attempt, cause)
             return
-        following = attempt.next(self._log_path(attempt.node.id, attempt.number + 1))
-        self._retrying[attempt.node.id] = following
+        following = attempt.next(self._log_path(attempt.node.id, attempt.number + 1, attempt.part))
+        self._pending[attempt.job] = following
         pause = max(0.0, following.start_at - time.monotonic())
         self._listener.retrying(attempt.node.id, attempt.tries, attempt.policy.retries + 1, pause, cause)
 
     def _fail_execution(self, attempt: Attempt, cause: str) -> None:
         assert attempt.prepared.execution_id is not None
-        engine.discard_outputs(attempt.prepared)
-        engine.publish_failure(self._handle, attempt.prepared.execution_id, attempt.prepared.contexts, cause)
-        self._fail(attempt.node.id, cause, attempt.log)
+        publishing.discard_outputs(attempt.prepared)
+        publishing.publish_failure(self._handle, attempt.prepared.execution_id, attempt.prepared.contexts, cause)
+        self._end_execution(attempt.node.id, attempt.part, "failed", error=cause, log=attempt.log)
+
+    def _end_execution(
+        self,
+        node_id: str,
+        part: int | None,
+        state: str,
+        *,
+        error: str | None = None,
+        log: Path | None = None,
+        **facts: Any,
+    ) -> None:
+        """One of a node's executions has ended, and with the last of them the node."""
+        if part is not None:
+            parts = self._parts[node_id]
+            parts.end(part, state, error, log)
+            if not parts.all_ended:
+                return
+            state, error, log = parts.state, parts.cause, parts.log
+            facts["detail"] = {"executions": parts.total}
+        if state == "failed":
+            assert error is not None
+            self._fail(node_id, error, log)
+        else:
+            self._set(node_id, state, **facts)
 
     def _fail(self, node_id: str, cause: str, log: Path | None = None) -> None:
         self._failures[node_id] = cause
@@ -436,8 +418,11 @@ class Scheduler:
         self._states[node_id] = state
         self._listener.node_changed(node_id, state, log_path=log_path, **facts)
 
-    def _log_path(self, node_id: str, attempt: int) -> Path:
-        return self._location.run_folder(self._graph.run_id) / node_id / f"attempt-{attempt}" / "log.txt"
+    def _log_path(self, node_id: str, attempt: int, part: int | None = None) -> Path:
+        folder = self._location.run_folder(self._graph.run_id) / node_id
+        if part is not None:
+            folder /= f"part-{part}"
+        return folder / f"attempt-{attempt}" / "log.txt"
 
     def _stored_path(self, path: Path) -> str:
         return str(path.relative_to(self._location.folder))
@@ -446,15 +431,15 @@ class Scheduler:
         now = time.monotonic()
         for attempt in self._running.values():
             attempt.end(self._workers.get(), now, at_once=self._cancel_requests > 1)
-        for attempt in [*self._retrying.values(), *self._approvals.withdraw()]:
+        for attempt in [*self._pending.values(), *self._approvals.withdraw()]:
             self._cancel_execution(attempt)
-        self._retrying.clear()
+        self._pending.clear()
 
     def _cancel_execution(self, attempt: Attempt) -> None:
         assert attempt.prepared.execution_id is not None
-        engine.discard_outputs(attempt.prepared)
-        engine.publish_cancelled(self._handle, attempt.prepared.execution_id)
-        self._set(attempt.node.id, "cancelled")
+        publishing.discard_outputs(attempt.prepared)
+        publishing.publish_cancelled(self._handle, attempt.prepared.execution_id)
+        self._end_execution(attempt.node.id, attempt.part, "cancelled")
 
     def _end(self) -> RunResult:
         if self._cancel_requests:
@@ -476,10 +461,10 @@ class Scheduler:
         # Two databases: the one may be in order while the other is not. What is locked has been waited for already.
         if not isinstance(error, StoreError):
             with contextlib.suppress(Exception):
-                for running in [*self._running.values(), *self._retrying.values(), *self._approvals.withdraw()]:
+                for running in [*self._running.values(), *self._pending.values(), *self._approvals.withdraw()]:
                     assert running.prepared.execution_id is not None
-                    engine.discard_outputs(running.prepared)
-                    engine.publish_failure(
+                    publishing.discard_outputs(running.prepared)
+                    publishing.publish_failure(
                         self._handle, running.prepared.execution_id, running.prepared.contexts, cause
                     )
 

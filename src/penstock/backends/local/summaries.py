@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from penstock.engine.node import Artifacts
+from penstock.engine.prepared import Artifacts
 from penstock.metadata import recording
 from penstock.metadata.database import Database
 from penstock.metadata.runs import find_summary
@@ -54,8 +54,11 @@ class Summaries:
             # Only a run cut short would miss it; a full disk must not cost the node its result.
             partial.unlink(missing_ok=True)
 
-    def kept(self, log: Path) -> Mapping[str, Any]:
-        """Returns what was saved beside the log of an attempt."""
-        path = log.with_name(_FILE)
-        found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
-        return found
+    def kept(self, logs: Iterable[Path]) -> Mapping[str, Any]:
+        """Returns what was saved beside the first of these logs of attempts that has something."""
+        for log in logs:
+            path = log.with_name(_FILE)
+            if path.is_file():
+                found: dict[str, Any] = json.loads(path.read_text())
+                return found
+        return {}
