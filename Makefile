@@ -46,7 +46,7 @@ test: $(STAMP) ## run every test (some need the servers of `make test-servers`)
 test-components: $(STAMP) ## compare the components with TFX's own, on many kinds of data
 	$(BIN)/python -m pytest tests/components
 
-test-exhaustive: $(STAMP) ## kill runs at every place there is, and at a hundred random moments
+test-exhaustive: $(STAMP) ## kill runs at every place and at a hundred random moments; fill disks and set clocks (as root)
 	$(BIN)/python -m pytest -m exhaustive
 
 test-servers: ## install the servers the tests start (Debian packages; needs root)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Penstock
 from tests.contract.backend import Backend, LocalBackend, Outcome, Project
+from tests.contract.test_killed import run_killed
 
 TWENTY = """\
 table:
@@ -142,3 +144,20 @@ def test_a_pipeline_in_python(backend: Backend, tmp_path: Path) -> None:
     for copied in outcome.outputs()["copied.copy"]:
         graph = outcome.store.read("artifacts", "lineage", str(copied["artifact_id"]), "--up")
         assert len([execution for execution in graph["executions"] if execution["node"].startswith("table")]) == 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("seed", range(12))
+def test_killed_between_executions(seed: int, tmp_path: Path, penstock: Penstock) -> None:
+    """Whatever of the three executions was published is neither lost nor there twice."""
+    whole = Project.make(tmp_path / "whole")
+    whole.declare("artifacts", ARTIFACTS)
+    places = int(run_killed(penstock, whole, 0))
+    project = Project.make(tmp_path / "killed")
+    project.declare("artifacts", ARTIFACTS)
+    run_killed(penstock, project, random.Random(seed).randint(places // 3, places - 1))
+    resumed = LocalBackend(penstock).run(project, "", ("--resume", "latest"))
+    assert resumed.status == 0, resumed.said
+    assert rows(resumed, "copied.copy") == rows(resumed, "again.copy") == [1, 2, 4]
+    assert resumed.value("total.rows") == "7"
+    assert {len(found) for output, found in resumed.outputs().items() if output.endswith(".copy")} == {3}

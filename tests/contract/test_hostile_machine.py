@@ -19,6 +19,8 @@ from tests.conftest import Penstock, Result
 from tests.contract.backend import Outcome, Project, Store
 from tests.e2e.tiny import wait_for
 
+pytestmark = pytest.mark.exhaustive
+
 _PIPELINE = """\
 penstock: 1
 name: hostile
