@@ -8,9 +8,10 @@ shard at a time.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import apache_beam as beam
 import numpy as np
@@ -27,7 +28,11 @@ BATCH_BYTES = 20 << 20
 # How many records TensorFlow hands over at a time.
 _HANDED_ROWS = 128
 _READ_BYTES = 1 << 20
+# How often as many TensorFlow holds ready, decompressed in a thread of its own.
+_HANDED_AHEAD = 8
 _RECORD_SUFFIXES = {".gz": "GZIP", ".gzip": "GZIP"}
+_Given = TypeVar("_Given")
+_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,18 @@ def record_batches(paths: Sequence[str], decoding: Decoding = Decoding()) -> Ite
         tf.errors.DataLossError: a shard of TFRecord is damaged.
     """
     decoder = example_coder.ExamplesToRecordBatchDecoder(decoding.schema)
+
+    def decoded(records: np.ndarray) -> pa.RecordBatch:
+        batch = decoder.DecodeBatch(records)
+        if decoding.raw_record_column is None:
+            return batch
+        return record_based_tfxio.AppendRawRecordColumn(batch, decoding.raw_record_column, records.tolist())
+
     for path in paths:
         if path.endswith(".parquet"):
             yield from _parquet(path, decoding)
-            continue
-        for records in record_arrays(path, decoding.batch_rows):
-            batch = decoder.DecodeBatch(records)
-            if decoding.raw_record_column is not None:
-                batch = record_based_tfxio.AppendRawRecordColumn(batch, decoding.raw_record_column, records.tolist())
-            yield batch
+        else:
+            yield from _one_ahead(decoded, record_arrays(path, decoding.batch_rows))
 
 
 def record_arrays(path: str, rows: int | None = None) -> Iterator[np.ndarray]:
@@ -105,9 +113,10 @@ def record_arrays(path: str, rows: int | None = None) -> Iterator[np.ndarray]:
     if rows is not None:
         yield from dataset.batch(rows).with_options(options).as_numpy_iterator()
         return
+    handed = dataset.batch(_HANDED_ROWS).prefetch(_HANDED_AHEAD)
     pending: list[np.ndarray] = []
     count = size = 0
-    for records in dataset.batch(_HANDED_ROWS).with_options(options).as_numpy_iterator():
+    for records in handed.with_options(options).as_numpy_iterator():
         pending.append(records)
         count += len(records)
         size += sum(map(len, records))
@@ -148,6 +157,19 @@ class _Read(beam.DoFn):
 
     def process(self, path: str) -> Iterator[pa.RecordBatch]:
         yield from record_batches([path], self._decoding)
+
+
+def _one_ahead(function: Callable[[_Given], _Made], items: Iterable[_Given]) -> Iterator[_Made]:
+    """Yields what a function makes of each item; it is at work on the next one while the caller is on this one."""
+    with ThreadPoolExecutor(1, "ahead") as thread:
+        last: Future[_Made] | None = None
+        for item in items:
+            following = thread.submit(function, item)
+            if last is not None:
+                yield last.result()
+            last = following
+        if last is not None:
+            yield last.result()
 
 
 def _parquet(path: str, decoding: Decoding) -> Iterator[pa.RecordBatch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,10 @@ import apache_beam as beam
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from apache_beam.io import tfrecordio
 from google.protobuf import text_format
+from hypothesis import given
+from hypothesis import strategies as st
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.transform import executor, labels
 
@@ -84,3 +88,20 @@ def test_other_formats_are_left_to_tfx(tmp_path: Path) -> None:
     fast_writing.install()
     with pytest.raises(NotImplementedError, match="Unsupported output file format"):
         _written(tmp_path / "out", "other", BATCHES[:1])
+
+
+@given(st.lists(st.binary(max_size=300), max_size=20))
+def test_records_are_framed_as_beam_frames_them(records: list[bytes]) -> None:
+    expected = io.BytesIO()
+    for record in records:
+        tfrecordio._TFRecordUtil.write_record(expected, record)
+    assert fast_writing.framed(records) == expected.getvalue()
+
+
+@pytest.mark.usefixtures("tfx_writing")
+def test_what_cannot_be_encoded_fails_the_pipeline(tmp_path: Path) -> None:
+    fast_writing.install()
+    wrong: Any = pa.RecordBatch.from_arrays([pa.array(["not a list"])], names=["c"]), {}
+    with pytest.raises(Exception, match=r"[Ll]ist"):
+        _written(tmp_path / "out", labels.FORMAT_TFRECORD, [*BATCHES, wrong])
+    assert not list((tmp_path / "out").glob("*.gz"))

@@ -45,3 +45,9 @@ def missing_args(args: Sequence[str]) -> list[str]:
 def names_runner(args: Sequence[str]) -> bool:
     """Returns whether options say which runner is meant."""
     return any(str(arg).startswith(("--runner", "--direct_running_mode", "--job_endpoint")) for arg in args)
+
+
+def runs_in_process(args: Sequence[str]) -> bool:
+    """Returns whether a pipeline with these options runs in the process that builds it, and in no other."""
+    given = dict(str(arg).partition("=")[::2] for arg in args)
+    return given.get("--runner") in (None, "DirectRunner") and given.get("--direct_running_mode") == "in_memory"

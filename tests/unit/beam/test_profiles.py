@@ -34,3 +34,16 @@ def test_extra_options_come_last_and_so_win() -> None:
 def test_a_runner_without_profile_is_refused_with_those_there_are() -> None:
     with pytest.raises(PenstockError, match=r"runner 'spork' is not available.*direct, direct-multi"):
         profiles.pipeline_args("spork")
+
+
+def test_which_pipelines_run_in_the_process_that_builds_them() -> None:
+    assert profiles.runs_in_process(profiles.pipeline_args("direct"))
+    assert profiles.runs_in_process(["--direct_running_mode=in_memory"])
+    for args in (
+        profiles.pipeline_args("direct-multi"),
+        profiles.pipeline_args("direct", ["--direct_running_mode=multi_processing"]),
+        profiles.pipeline_args("direct", ["--runner=FlinkRunner"]),
+        ["--runner", "FlinkRunner", "--direct_running_mode=in_memory"],
+        [],
+    ):
+        assert not profiles.runs_in_process(args)
