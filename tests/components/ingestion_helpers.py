@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 import tfx
 from google.protobuf import json_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_gen import base_example_gen_executor, utils
 from tfx.components.example_gen.csv_example_gen import executor as csv_executor
 from tfx.dsl.components.base import base_beam_executor
@@ -48,6 +49,7 @@ def ingest(
     partition_feature: str | None = None,
     payload: int = example_gen_pb2.FORMAT_TF_EXAMPLE,
     beam_args: Sequence[str] = ONE_WORKER,
+    schema: standard_artifacts.Schema | None = None,
     **given: Any,
 ) -> standard_artifacts.Examples:
     """Runs an executor of an ExampleGen on a folder, and returns the artifact it made.
@@ -70,7 +72,7 @@ def ingest(
         beam_pipeline_args=list(beam_args), tmp_dir=f"{output}-tmp", unique_id="1"
     )
     executor(context).Do(
-        {},
+        {} if schema is None else {standard_component_specs.SCHEMA_KEY: [schema]},
         {standard_component_specs.EXAMPLES_KEY: [artifact]},
         {
             standard_component_specs.INPUT_BASE_KEY: str(base),
@@ -81,6 +83,15 @@ def ingest(
             options.PROPERTY: options.dump(**given),
         },
     )
+    return artifact
+
+
+def make_schema(folder: Path, **types: schema_pb2.FeatureType) -> standard_artifacts.Schema:
+    """Writes a schema with features of these types."""
+    schema = schema_pb2.Schema(feature=[schema_pb2.Feature(name=name, type=kind) for name, kind in types.items()])
+    io_utils.write_pbtxt_file(str(folder / "schema.pbtxt"), schema)
+    artifact = standard_artifacts.Schema()
+    artifact.uri = str(folder)
     return artifact
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import tensorflow as tf
+from tensorflow_metadata.proto.v0 import schema_pb2
 
 from penstock_components.ingestion import csv_text, options
 from penstock_components.ingestion.columns import ColumnType
 from penstock_components.ingestion.errors import DataError
-from tests.components.ingestion_helpers import ingest, our_splits, tfx_splits
+from tests.components.ingestion_helpers import ingest, make_schema, our_splits, splits, tfx_splits
 
 
 def _file(tmp_path: Path, content: str | bytes, name: str = "data.csv") -> Path:
@@ -256,3 +257,31 @@ def test_options_that_are_not_allowed(given: dict[str, Any], message: str) -> No
     with pytest.raises(ValueError, match=r"allowed|both|known") as caught:
         options.dump(**given)
     assert message in str(caught.value)
+
+
+def test_types_of_a_schema(tmp_path: Path) -> None:
+    """A column that looks like numbers stays text, one the schema lacks is inferred, a type given by name counts."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    _file(folder, "zip,a,b,c\n01234,1,2,3\n56789,4,5,6\n")
+    schema = make_schema(tmp_path / "schema", zip=schema_pb2.BYTES, a=schema_pb2.FLOAT, c=schema_pb2.BYTES)
+    artifact = ingest(folder, tmp_path / "out", schema=schema, column_types={"c": "int"})
+    rows = [tf.train.Example.FromString(record) for found in splits(artifact).values() for record in found]
+    values = sorted(
+        ({n: list(_values(f)) for n, f in row.features.feature.items()} for row in rows),
+        key=lambda row: str(row["zip"]),
+    )
+    assert values == [
+        {"zip": [b"01234"], "a": [1.0], "b": [2], "c": [3]},
+        {"zip": [b"56789"], "a": [4.0], "b": [5], "c": [6]},
+    ]
+
+
+def test_a_value_that_is_not_of_its_schemas_type(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = _file(folder, "a,b\n1,2\nx,3\n")
+    schema = make_schema(tmp_path / "schema", a=schema_pb2.INT)
+    with pytest.raises(DataError) as caught:
+        ingest(folder, tmp_path / "out", schema=schema)
+    assert f"{path}:3" in str(caught.value)

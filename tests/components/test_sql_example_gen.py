@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from google.protobuf import json_format
+from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.proto import example_gen_pb2
@@ -24,7 +26,10 @@ from penstock_components.ingestion import options, sql
 from penstock_components.ingestion.errors import DataError
 from penstock_components.ingestion.sql_component import SqlExampleGen
 from penstock_components.ingestion.sql_executor import URL_PROPERTY, Executor
-from tests.components.ingestion_helpers import ONE_WORKER, TAXI, contents, ingest, splits
+from tests.components.ingestion_helpers import ONE_WORKER, TAXI, contents, ingest, make_schema, splits
+from tests.servers.postgres import PostgresServer, postgres_server
+
+__all__ = ["postgres_server"]
 
 ROWS = [(1, 1.5, "one", None), (2, None, "two", None), (3, -0.0, None, None), (4, 1e300, "vier", None)]
 
@@ -46,7 +51,9 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {"sqlite": f"sqlite:///{folder}/lite.db", "duckdb": f"duckdb:///{folder}/duck.db"}
 
 
-def _run(output: Path, url: str, *queries: str, **given: Any) -> standard_artifacts.Examples:
+def _run(
+    output: Path, url: str, *queries: str, schema: standard_artifacts.Schema | None = None, **given: Any
+) -> standard_artifacts.Examples:
     packaging.leave_tfx_out()
     if len(queries) == 1:
         input_config = utils.make_default_input_config(queries[0])
@@ -59,7 +66,7 @@ def _run(output: Path, url: str, *queries: str, **given: Any) -> standard_artifa
         beam_pipeline_args=list(ONE_WORKER), tmp_dir=f"{output}-tmp", unique_id="1"
     )
     Executor(context).Do(
-        {},
+        {} if schema is None else {standard_component_specs.SCHEMA_KEY: [schema]},
         {standard_component_specs.EXAMPLES_KEY: [artifact]},
         {
             standard_component_specs.INPUT_CONFIG_KEY: json_format.MessageToJson(input_config),
@@ -105,6 +112,30 @@ def test_both_ways_to_a_database_and_a_file_give_the_same_splits(databases: dict
     pq.write_table(pa.table({name: pa.array(values) for name, values in table.items()}), folder / "big.parquet")
     assert lite == duck == splits(ingest(folder, tmp_path / "out"))
     assert sum(map(len, lite.values())) == 25_000
+
+
+def test_postgresql_gives_the_same_splits(
+    databases: dict[str, str], postgres_server: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamed from a real server, with a password that is in the environment alone."""
+    made = postgres_server.new_database()
+    with psycopg.connect(made) as connection:
+        connection.execute(
+            "CREATE TABLE big AS SELECT i::bigint AS id, i / 7.0::float8 AS share, 'row ' || i AS name"
+            " FROM generate_series(0, 24999) AS i"
+        )
+    monkeypatch.setenv("TEST_PASSWORD", postgres_server.password)
+    place = made.rpartition("@")[2]
+    url = f"postgresql+psycopg://penstock:${{env.TEST_PASSWORD}}@{place}"
+    query = "SELECT * FROM big"
+    found = splits(_run(tmp_path / "postgres", url, query))
+    assert found == splits(_run(tmp_path / "lite", databases["sqlite"], query))
+
+
+def test_a_schema_gives_types(databases: dict[str, str], tmp_path: Path) -> None:
+    schema = make_schema(tmp_path / "schema", a=schema_pb2.FLOAT, absent=schema_pb2.INT)
+    found = _rows(_run(tmp_path / "out", databases["duckdb"], "SELECT a, c FROM small", schema=schema))
+    assert [row["a"] for row in found] == [[1.0], [2.0], [3.0], [4.0]]
 
 
 def test_one_query_a_split(databases: dict[str, str], tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterable, Mapping
 
+from tensorflow_metadata.proto.v0 import schema_pb2
+
 from penstock_components.ingestion.errors import DataError
 
 
@@ -19,7 +21,18 @@ class ColumnType(enum.IntEnum):
 
 ColumnTypes = Mapping[str, ColumnType]
 
+_OF_SCHEMA = {
+    schema_pb2.INT: ColumnType.INT,
+    schema_pb2.FLOAT: ColumnType.FLOAT,
+    schema_pb2.BYTES: ColumnType.BYTES,
+}
+
 NAMES = {"int": ColumnType.INT, "float": ColumnType.FLOAT, "bytes": ColumnType.BYTES}
+
+
+def of_schema(schema: schema_pb2.Schema) -> dict[str, ColumnType]:
+    """Returns the types that a schema gives to columns."""
+    return {feature.name: _OF_SCHEMA[feature.type] for feature in schema.feature if feature.type in _OF_SCHEMA}
 
 
 def combine(found: Iterable[ColumnTypes]) -> dict[str, ColumnType]:

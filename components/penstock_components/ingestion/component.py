@@ -10,7 +10,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import standard_artifacts, standard_component_specs
-from tfx.types.component_spec import ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from penstock_components.ingestion import options
 from penstock_components.ingestion.executor import Executor
@@ -27,7 +27,10 @@ class ArrowExampleGenSpec(types.ComponentSpec):
         },
         options.PROPERTY: ExecutionParameter(type=str),
     }
-    INPUTS = standard_component_specs.FileBasedExampleGenSpec.INPUTS
+    INPUTS: ClassVar = {
+        **standard_component_specs.FileBasedExampleGenSpec.INPUTS,
+        standard_component_specs.SCHEMA_KEY: ChannelParameter(type=standard_artifacts.Schema, optional=True),
+    }
     OUTPUTS = standard_component_specs.FileBasedExampleGenSpec.OUTPUTS
 
 
@@ -47,6 +50,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
         output_data_format: int | None = example_gen_pb2.FORMAT_TF_EXAMPLE,
         format: str | None = None,
         column_types: dict[str, str] | None = None,
+        schema: types.BaseChannel | None = None,
         columns: list[str] | None = None,
         drop_columns: list[str] | None = None,
         ragged_rows: str = "fail",
@@ -63,6 +67,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
             output_data_format: FORMAT_TF_EXAMPLE or FORMAT_PARQUET.
             format: csv, parquet, jsonl or arrow; what the files' suffixes say by default.
             column_types: int, float or bytes for columns whose type shall not be inferred.
+            schema: gives the types of the columns it has as features; a type in `column_types` counts before it.
             columns: the columns to read; all by default.
             drop_columns: columns that no artifact shall hold.
             ragged_rows: `fail`, or `skip` to leave out rows of CSV that have too many or too few values.
@@ -80,6 +85,7 @@ class ArrowExampleGen(base_beam_component.BaseBeamComponent):
             range_config=range_config,
             output_data_format=output_data_format,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+            schema=schema,
             examples=types.Channel(type=standard_artifacts.Examples),
             **{
                 options.PROPERTY: options.dump(

@@ -14,9 +14,9 @@ from tfx.dsl.components.base import base_beam_executor
 from tfx.dsl.io import fileio
 from tfx.proto import example_gen_pb2
 from tfx.types import artifact_utils, standard_component_specs
-from tfx.utils import proto_utils
+from tfx.utils import io_utils, proto_utils
 
-from penstock_components.ingestion import formats, options, pipeline
+from penstock_components.ingestion import columns, formats, options, pipeline
 from penstock_components.ingestion.errors import DataError, as_raised
 
 ROWS_PROPERTY = "rows"
@@ -41,7 +41,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         input_config, output_config = configurations(exec_properties)
         base = exec_properties[standard_component_specs.INPUT_BASE_KEY]
         paths = [_files(os.path.join(base, split.pattern)) for split in input_config.splits]
-        source = formats.source(options.load(exec_properties), [path for listed in paths for path in listed])
+        loaded = options.load(exec_properties, schema_types(input_dict))
+        source = formats.source(loaded, [path for listed in paths for path in listed])
         output = splits_output(output_dict, input_config, output_config, exec_properties)
         with as_raised(), self._make_beam_pipeline() as run:
             _ = (
@@ -50,6 +51,15 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "SaveCounts" >> beam.Map(pipeline.save, counts_file(output_dict))
             )
         finish(output_dict, exec_properties)
+
+
+def schema_types(input_dict: dict[str, list[types.Artifact]]) -> columns.ColumnTypes:
+    """Returns the types of columns that the schema among the inputs gives, if there is one."""
+    artifacts = input_dict.get(standard_component_specs.SCHEMA_KEY)
+    if not artifacts:
+        return {}
+    uri = artifact_utils.get_single_uri(artifacts)
+    return columns.of_schema(io_utils.SchemaReader().read(io_utils.get_only_uri_in_dir(uri)))
 
 
 def counts_file(output_dict: dict[str, list[types.Artifact]]) -> str:

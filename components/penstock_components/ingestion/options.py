@@ -6,6 +6,7 @@ import codecs
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from tfx.proto import example_gen_pb2
@@ -62,13 +63,14 @@ def dump(
     return json.dumps({key: value for key, value in given.items() if value}, sort_keys=True)
 
 
-def load(exec_properties: Mapping[str, Any]) -> Loaded:
-    """Returns the options that execution properties hold."""
+def load(exec_properties: Mapping[str, Any], schema_types: columns.ColumnTypes = MappingProxyType({})) -> Loaded:
+    """Returns the options that execution properties hold; a type given there counts before one of a schema."""
     given = json.loads(exec_properties.get(PROPERTY) or "{}")
+    own_types = {name: columns.NAMES[type_name] for name, type_name in given.get("column_types", {}).items()}
     return Loaded(
         format=given.get("format"),
         options=Options(
-            types={name: columns.NAMES[type_name] for name, type_name in given.get("column_types", {}).items()},
+            types={**schema_types, **own_types},
             columns=tuple(given.get("columns", ())),
             drop_columns=tuple(given.get("drop_columns", ())),
             skip_ragged_rows=given.get("ragged_rows") == "skip",

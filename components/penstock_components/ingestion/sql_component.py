@@ -10,7 +10,7 @@ from tfx.dsl.components.base import base_beam_component, executor_spec
 from tfx.orchestration import data_types
 from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.types import standard_artifacts, standard_component_specs
-from tfx.types.component_spec import ExecutionParameter
+from tfx.types.component_spec import ChannelParameter, ExecutionParameter
 
 from penstock_components.ingestion import options, sql
 from penstock_components.ingestion.sql_executor import URL_PROPERTY, Executor
@@ -28,7 +28,10 @@ class SqlExampleGenSpec(types.ComponentSpec):
         URL_PROPERTY: ExecutionParameter(type=str),
         options.PROPERTY: ExecutionParameter(type=str),
     }
-    INPUTS = standard_component_specs.QueryBasedExampleGenSpec.INPUTS
+    INPUTS: ClassVar = {
+        **standard_component_specs.QueryBasedExampleGenSpec.INPUTS,
+        standard_component_specs.SCHEMA_KEY: ChannelParameter(type=standard_artifacts.Schema, optional=True),
+    }
     OUTPUTS = standard_component_specs.QueryBasedExampleGenSpec.OUTPUTS
 
 
@@ -48,6 +51,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
         range_config: range_config_pb2.RangeConfig | data_types.RuntimeParameter | None = None,
         output_data_format: int | None = example_gen_pb2.FORMAT_TF_EXAMPLE,
         column_types: dict[str, str] | None = None,
+        schema: types.BaseChannel | None = None,
         columns: list[str] | None = None,
         drop_columns: list[str] | None = None,
     ):
@@ -62,6 +66,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
             range_config: which spans the statement's `{SPAN}` stands for.
             output_data_format: FORMAT_TF_EXAMPLE or FORMAT_PARQUET.
             column_types: int, float or bytes for columns whose type shall not be told from the result.
+            schema: gives the types of the columns it has as features; a type in `column_types` counts before it.
             columns: the columns to read; all by default.
             drop_columns: columns that no artifact shall hold.
 
@@ -79,6 +84,7 @@ class SqlExampleGen(base_beam_component.BaseBeamComponent):
             range_config=range_config,
             output_data_format=output_data_format,
             output_file_format=example_gen_pb2.FORMAT_TFRECORDS_GZIP,
+            schema=schema,
             examples=types.Channel(type=standard_artifacts.Examples),
             **{
                 URL_PROPERTY: url,

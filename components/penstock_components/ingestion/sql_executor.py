@@ -37,7 +37,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         """
         self._log_startup(input_dict, output_dict, exec_properties)
         input_config, output_config = executor.configurations(exec_properties)
-        given = options.load(exec_properties).options
+        given = options.load(exec_properties, executor.schema_types(input_dict)).options
         output = executor.splits_output(output_dict, input_config, output_config, exec_properties)
         root = artifact_utils.get_single_uri(output_dict[standard_component_specs.EXAMPLES_KEY])
         spool = os.path.join(root, ".spool")
