@@ -145,17 +145,20 @@ def lineage(id_: int, direction: str, depth: int | None, as_json: bool, store: s
     with open_for_reading(store) as database:
         graph = follow(database, id_, direction, depth)
     if as_json:
-        output.print_json(
-            {
-                "start": graph.start,
-                "direction": direction,
-                "artifacts": [artifact_document(artifact) for artifact in graph.artifacts.values()],
-                "executions": [_execution_document(execution) for execution in graph.executions.values()],
-                "edges": [_edge_document(use) for use in graph.edges],
-            }
-        )
+        output.print_json(lineage_document(graph, direction))
         return
     _print_tree(graph, direction)
+
+
+def lineage_document(graph: Lineage, direction: str) -> dict[str, Any]:
+    """A lineage as JSON: an edge goes from what came before to what came after."""
+    return {
+        "start": graph.start,
+        "direction": direction,
+        "artifacts": [artifact_document(artifact) for artifact in graph.artifacts.values()],
+        "executions": [_execution_document(execution) for execution in graph.executions.values()],
+        "edges": [_edge_document(use) for use in graph.edges],
+    }
 
 
 def artifact_document(artifact: Artifact) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def compare(first: str, second: str, as_json: bool, store: str | None) -> None:
     """Set two runs side by side: parameters, nodes and overall metrics."""
     with open_for_reading(store) as database:
         pair = records.get_run(database, first), records.get_run(database, second)
-        document = _comparison(database, *pair)
+        document = comparison_document(database, *pair)
     if as_json:
         output.print_json(document)
         return
@@ -258,7 +258,8 @@ def _progress(counts: Mapping[str, int]) -> str:
     return f"{done}/{sum(counts.values())}" if counts else output.NOTHING
 
 
-def _comparison(database: Database, first: Run, second: Run) -> dict[str, Any]:
+def comparison_document(database: Database, first: Run, second: Run) -> dict[str, Any]:
+    """Two runs side by side as JSON: parameters, nodes, overall metrics."""
     nodes = [{node.node_id: node for node in records.nodes_of(database, run.run_id)} for run in (first, second)]
     overall = [
         [row for found in metrics.evaluations_of_run(database, run.run_id) for row in metrics.slices_by(found, [])]

@@ -33,6 +33,14 @@ class Connections:
             raise
         self._give_back(database)
 
+    @contextmanager
+    def writing(self) -> Iterator[Database]:
+        """Opens the store for a change; tables that an older Penstock did not make are made."""
+        with connect(self.location, create=True) as database:
+            yield database
+        # A connection that reads has looked which tables there are.
+        self.close()
+
     def _give_back(self, database: Database) -> None:
         # A connection to a store that is not there does not notice when it is made.
         if not database.has_own_tables:

@@ -27,8 +27,8 @@ _BASE_POLICY = (
     "default-src 'none'; script-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; style-src 'self'"
 )
-# The plotting library makes its own style sheet while it runs.
-_PLOT_POLICY = f"{_BASE_POLICY} 'unsafe-inline'"
+# The plotting library makes a style sheet while it runs, and images of what is to be saved.
+_PLOT_POLICY = f"{_BASE_POLICY} 'unsafe-inline'".replace("img-src 'self' data:", "img-src 'self' data: blob:")
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

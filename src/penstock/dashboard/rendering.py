@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -70,6 +72,7 @@ def make(guard: Guard, redact: Redactor, store: str) -> Pages:
         moment=words.moment,
         duration=words.duration,
         number=words.number,
+        short=words.short,
         count=words.count,
         share=words.share,
         size=words.size,
@@ -80,8 +83,16 @@ def make(guard: Guard, redact: Redactor, store: str) -> Pages:
         segment=segment,
         sparkline=words.sparkline,
     )
-    environment.globals.update(version=__version__, url=url, shown=shown, is_secret=is_secret, marks=words.MARKS)
+    environment.globals.update(
+        asset=asset, version=__version__, url=url, shown=shown, is_secret=is_secret, marks=words.MARKS
+    )
     return Pages(guard, redact, store, environment)
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of an asset; another one after it changed, so that browsers may keep it."""
+    return f"/static/{name}?v={hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]}"
 
 
 def segment(text: object) -> str:

@@ -63,6 +63,17 @@ def number(value: Any, signed: bool = False) -> str:
     return output.number(float(value), signed).replace("-", "−", 1)
 
 
+def short(value: Any) -> str:
+    """A number with four significant digits, for dense tables."""
+    if value is None:
+        return NOTHING
+    number_ = float(value)
+    if not math.isfinite(number_):
+        return str(value)
+    text = f"{number_:,.0f}" if abs(number_) >= 1000 or number_ == int(number_) else f"{number_:.4g}"
+    return text.replace("-", "−")
+
+
 def count(value: Any) -> str:
     """A whole number with separators."""
     return NOTHING if value is None else f"{int(value):,}"

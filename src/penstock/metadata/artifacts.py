@@ -131,6 +131,28 @@ def read_artifacts(database: Database, artifact_ids: Sequence[int]) -> dict[int,
     return found
 
 
+def artifact_types(database: Database) -> list[str]:
+    """The types of the artifacts there are, by name."""
+    if not database.has_mlmd():
+        return []
+    rows = database.query(
+        "SELECT DISTINCT t.name FROM Type t WHERE EXISTS (SELECT 1 FROM Artifact a WHERE a.type_id = t.id) "
+        "ORDER BY t.name"
+    )
+    return [row["name"] for row in rows]
+
+
+def pipeline_names(database: Database) -> list[str]:
+    """The pipelines that have executions recorded, sub-pipelines among them, by name."""
+    if not database.has_mlmd():
+        return []
+    rows = database.query(
+        "SELECT DISTINCT c.name FROM Context c JOIN Type t ON t.id = c.type_id WHERE t.name = 'pipeline' "
+        "ORDER BY c.name"
+    )
+    return [row["name"] for row in rows]
+
+
 def get_artifact(database: Database, artifact_id: int) -> ArtifactDetails:
     """One artifact with its properties, producer and consumers.
 
@@ -194,6 +216,17 @@ def artifacts_of_node(database: Database, run_id: str, node_id: str) -> NodeArti
         if artifact not in listed:
             listed.append(artifact)
     return NodeArtifacts(inputs=sides["input"], outputs=sides["output"])
+
+
+def outputs_of_execution(database: Database, execution_id: int) -> list[int]:
+    """The ids of the artifacts an execution put out."""
+    if not database.has_mlmd():
+        return []
+    rows = database.query(
+        f"SELECT artifact_id FROM Event WHERE execution_id = :id AND type IN {OUTPUTS_SQL} ORDER BY id",
+        {"id": execution_id},
+    )
+    return [row["artifact_id"] for row in rows]
 
 
 def outputs_of_run(database: Database, run_id: str) -> list[tuple[str, Artifact]]:

@@ -17,6 +17,14 @@ from penstock.metadata.runs import Run
 
 _GONE = "deleted"
 
+_TABLES_OF_RUNS = (
+    "penstock_approvals",
+    "penstock_cache_decisions",
+    "penstock_notes",
+    "penstock_nodes",
+    "penstock_runs",
+)
+
 
 @dataclass(frozen=True)
 class Garbage:
@@ -113,10 +121,11 @@ def remove(garbage: Garbage, location: StoreLocation) -> None:
         shutil.rmtree(folder, ignore_errors=not folder.exists())
     with connect(location, create=True) as database, database.transaction():
         for names, values in in_parts([run.run_id for run in garbage.runs]):
-            for table in ("penstock_approvals", "penstock_cache_decisions", "penstock_nodes", "penstock_runs"):
+            for table in _TABLES_OF_RUNS:
                 database.execute(f"DELETE FROM {table} WHERE run_id IN ({names})", values)
         for names, values in in_parts([artifact.artifact_id for artifact in garbage.artifacts]):
-            database.execute(f"DELETE FROM penstock_summaries WHERE artifact_id IN ({names})", values)
+            for table in ("penstock_summaries", "penstock_plots"):
+                database.execute(f"DELETE FROM {table} WHERE artifact_id IN ({names})", values)
 
 
 def _all_runs(database: Database) -> list[Run]:

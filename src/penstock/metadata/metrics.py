@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.metadata.artifacts import outputs_of_run, read_properties
@@ -16,10 +16,14 @@ EXAMPLE_COUNT = "example_count"
 
 @dataclass(frozen=True)
 class SliceMetrics:
-    """The metrics of one slice; `slice` maps features to their values and is empty for overall."""
+    """The metrics of one slice; `slice` maps features to their values and is empty for overall.
+
+    `intervals` has the lower and upper bound of each metric's 95 % confidence interval, where it was computed.
+    """
 
     slice: Mapping[str, str]
     metrics: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,12 @@ def verdict_of_run(database: Database, run_id: str) -> Verdict:
 def evaluation_of(node: str, artifact_id: int, content: Mapping[str, Any]) -> Evaluation:
     """Reads the summary of an evaluation that a node put out."""
     rows = [
-        SliceMetrics({k: str(v) for k, v in row["slice"].items()}, row["metrics"]) for row in content.get("slices", [])
+        SliceMetrics(
+            {k: str(v) for k, v in row["slice"].items()},
+            row["metrics"],
+            {name: (low, high) for name, (low, high) in row.get("intervals", {}).items()},
+        )
+        for row in content.get("slices", [])
     ]
     return Evaluation(
         node=node,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import StoreError, UsageError
-from penstock.metadata import clock
+from penstock.metadata import clock, plots
 from penstock.metadata.database import Database
 from penstock.metadata.runs import LATEST, NodeRecord, Run, find_run
 from penstock.metadata.states import FINAL_NODE_STATES, check_node_change, check_run_change
@@ -228,15 +228,22 @@ def put_cache_decision(
 
 
 def put_summary(database: Database, artifact_id: int, kind: str, content: Any) -> None:
-    """Stores the small view of an artifact, JSON, in place of one stored before.
+    """Stores the small view of an artifact, JSON, in place of one stored before; its "plots" apart from the rest.
 
     Raises:
         StoreError: the content is no JSON.
     """
+    drawn: Sequence[Mapping[str, Any]] | None = None
+    if isinstance(content, dict) and "plots" in content:
+        drawn = content["plots"]
+        content = {name: value for name, value in content.items() if name != "plots"}
     try:
         text = json.dumps(content, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise StoreError(f"The {kind} summary of artifact {artifact_id} is no JSON: {error}.") from error
+    if drawn is not None:
+        with database.transaction():
+            plots.put(database, artifact_id, drawn)
     database.execute(
         "INSERT INTO penstock_summaries (artifact_id, kind, content) VALUES (:artifact_id, :kind, :content) "
         "ON CONFLICT (artifact_id) DO UPDATE SET kind = excluded.kind, content = excluded.content",

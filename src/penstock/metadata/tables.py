@@ -1,12 +1,12 @@
-"""Penstock's own tables: runs, their nodes, what people approved, and summaries of artifacts."""
+"""Penstock's own tables: runs, their nodes, what people approved and noted, summaries and plots of artifacts."""
 
 from __future__ import annotations
 
 from penstock.errors import StoreError
 from penstock.metadata.database import Database
 
-# Version 2 added `penstock_approvals`.
-SCHEMA_VERSION = 2
+# Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`.
+SCHEMA_VERSION = 3
 
 # Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
 # relative to the store's folder.
@@ -67,18 +67,27 @@ _STATEMENTS = (
         artifact_id BIGINT NOT NULL PRIMARY KEY,
         kind TEXT NOT NULL,
         content TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS penstock_plots (
+        artifact_id BIGINT NOT NULL,
+        slice TEXT NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (artifact_id, slice))""",
+    """CREATE TABLE IF NOT EXISTS penstock_notes (
+        run_id TEXT NOT NULL PRIMARY KEY,
+        name TEXT NOT NULL,
+        description TEXT NOT NULL)""",
 )
 
 
 def create(database: Database) -> None:
     """Makes the tables that are missing, also in a store that an older Penstock made. Several processes may do so."""
-    if database.has_own_tables and _version(database) >= SCHEMA_VERSION:
+    if database.has_own_tables and version(database) >= SCHEMA_VERSION:
         return
     with database.transaction():
         database.lock_schema()
         for statement in _STATEMENTS:
             database.execute(statement.replace("{blob}", database.blob_type))
-        found = _version(database)
+        found = version(database)
         if found == 0:
             database.execute("INSERT INTO penstock_schema (version) VALUES (:version)", {"version": SCHEMA_VERSION})
         elif found < SCHEMA_VERSION:
@@ -94,7 +103,7 @@ def check_version(database: Database) -> None:
     """
     if not database.has_own_tables:
         return
-    found = _version(database)
+    found = version(database)
     if found > SCHEMA_VERSION:
         raise StoreError(
             f"{database.location.display}: the store's tables have version {found}, this Penstock reads version "
@@ -102,5 +111,6 @@ def check_version(database: Database) -> None:
         )
 
 
-def _version(database: Database) -> int:
+def version(database: Database) -> int:
+    """The version of a store's tables; 0 while there are none."""
     return max((row["version"] for row in database.query("SELECT version FROM penstock_schema")), default=0)

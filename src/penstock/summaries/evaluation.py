@@ -3,10 +3,12 @@
 Layout:
     model: name of the model the metrics belong to, None where there is one only
     slices: [{"slice": {feature: value}, "metrics": {name: value}, "changes": {name: value - baseline's value}}], the
-        overall slice first with an empty "slice"; "changes" is empty where there is no baseline model
+        overall slice first with an empty "slice"; "changes" is empty where there is no baseline model; "intervals":
+        {name: [lower, upper]} are there where confidence intervals were computed
     thresholds: [{"metric", "slice", "bound", "value", "baseline", "passed"}]; "baseline" is that model's value, None
         for a bound on the value itself; a bound on the change is left out where there is no baseline model
     blessed: whether all thresholds held; None if the evaluation validated nothing
+    plots: see `plot_data`; kept apart from the rest, for readers who want one slice's
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import tensorflow_model_analysis as tfma
 from tensorflow_model_analysis.metrics import metric_specs
 from tensorflow_model_analysis.proto import config_pb2
 
+from penstock.summaries import plot_data
+
 View = dict[str, Any]
 
 # What TFMA ends the names of differences to the baseline with.
@@ -31,10 +35,9 @@ def view(uri: str) -> View:
     result = tfma.load_eval_result(uri)
     slices: list[View] = []
     for slice_key, values in result.slicing_metrics:
-        metrics, changes = _scalars(values)
-        slices.append(
-            {"slice": {str(key): str(value) for key, value in slice_key}, "metrics": metrics, "changes": changes}
-        )
+        metrics, changes, intervals = _scalars(values)
+        entry: View = {"slice": _features(slice_key), "metrics": metrics, "changes": changes}
+        slices.append({**entry, "intervals": intervals} if intervals else entry)
     slices.sort(key=lambda entry: (len(entry["slice"]), sorted(entry["slice"].items())))
     validation = None
     if _has_validations(uri):
@@ -44,6 +47,11 @@ def view(uri: str) -> View:
         "slices": slices,
         "thresholds": [] if validation is None else _thresholds(result, slices, validation),
         "blessed": None if validation is None else bool(validation.validation_ok),
+        "plots": [
+            {"slice": _features(slice_key), "plots": found}
+            for slice_key, values in result.plots
+            if (found := plot_data.views(values))
+        ],
     }
 
 
@@ -51,26 +59,35 @@ def _has_validations(uri: str) -> bool:
     return os.path.isdir(uri) and any(name.startswith("validations") for name in os.listdir(uri))
 
 
-def _scalars(values: Mapping[str, Any]) -> tuple[dict[str, float | None], dict[str, float | None]]:
-    """Returns the metrics and their changes against the baseline by label, without plots and arrays."""
+def _features(slice_key: Iterable[tuple[Any, Any]]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in slice_key}
+
+
+def _scalars(
+    values: Mapping[str, Any],
+) -> tuple[dict[str, float | None], dict[str, float | None], dict[str, list[float]]]:
+    """Returns the metrics, their changes against the baseline, and their confidence intervals, by label."""
     metrics: dict[str, float | None] = {}
     changes: dict[str, float | None] = {}
+    intervals: dict[str, list[float]] = {}
     for output, by_sub_key in values.items():
         for sub_key, by_metric in by_sub_key.items():
             for name, value in by_metric.items():
                 number = value.get("doubleValue")
-                if number is None and "boundedValue" in value:
-                    number = value["boundedValue"].get("value")
+                bounded = value.get("boundedValue")
+                if number is None and bounded is not None:
+                    # protobuf's JSON leaves a field out that is 0.
+                    number = bounded.get("value", 0.0)
                 if number is None:
                     continue
+                label = plot_data.label(output, name.removesuffix(_CHANGE), sub_key)
                 found = changes if name.endswith(_CHANGE) else metrics
-                label = _label(output, name.removesuffix(_CHANGE), sub_key)
                 found[label] = float(number) if math.isfinite(float(number)) else None
-    return metrics, changes
-
-
-def _label(output: str, name: str, sub_key: object) -> str:
-    return "/".join(str(part) for part in (output, name, sub_key) if part)
+                if bounded is not None and found is metrics:
+                    bounds = [float(bounded.get(key, 0.0)) for key in ("lowerBound", "upperBound")]
+                    if all(map(math.isfinite, bounds)):
+                        intervals[label] = bounds
+    return metrics, changes, intervals
 
 
 def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[View]:
@@ -86,7 +103,7 @@ def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[Vi
         for slicing, threshold in thresholds:
             for slice_key in _slices_of(slicing, by_slice):
                 entry = by_slice.get(slice_key)
-                label = _label(key.output_name, key.name, key.sub_key)
+                label = plot_data.label(key.output_name, key.name, key.sub_key)
                 value = entry["metrics"].get(label) if entry else None
                 change = entry["changes"].get(label) if entry and key.is_diff else None
                 if key.is_diff and change is None:

@@ -15,6 +15,10 @@ from tfx.orchestration.portable import data_types
 
 View = dict[str, Any]
 
+# How much of a vocabulary stands in its summary.
+_VOCABULARY_LINES = 1000
+_VOCABULARY_WIDTH = 200
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -58,7 +62,12 @@ def count_records(folder: Path) -> int | None:
 
 
 def _statistics(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`splits`: for each split `examples` and `features`: name, type, missing, mean, deviation or distinct values."""
+    """`splits`: for each split `examples` and `features`: name, type, number of missing examples and of values.
+
+    Of numbers mean, deviation, zeros, minimum, median, maximum, `histogram` as [low, high, count], and `quantiles` as
+    the edges of parts that hold as many examples each; of texts the number of distinct values and the ten most
+    frequent ones as [value, count].
+    """
     import tensorflow_data_validation as tfdv
 
     splits = {}
@@ -79,6 +88,7 @@ def _feature_statistics(feature: Any) -> View:
     # TFDV counts an example whose feature is there but holds no value, as an empty cell of a CSV, as not missing.
     empty = common.num_non_missing - common.tot_num_values if common.max_num_values <= 1 else 0
     view["missing"] = int(common.num_missing + empty)
+    view["values"] = int(common.tot_num_values)
     if kind == "num_stats":
         statistics = feature.num_stats
         view.update(
@@ -89,6 +99,12 @@ def _feature_statistics(feature: Any) -> View:
             median=statistics.median,
             maximum=statistics.max,
         )
+        for histogram in statistics.histograms:
+            buckets = histogram.buckets
+            if histogram.type == histogram.STANDARD:
+                view["histogram"] = [[b.low_value, b.high_value, b.sample_count] for b in buckets]
+            elif histogram.type == histogram.QUANTILES and buckets:
+                view["quantiles"] = [buckets[0].low_value, *(b.high_value for b in buckets)]
     elif kind == "string_stats":
         view["distinct"] = int(feature.string_stats.unique)
         view["top"] = [[top.value, int(top.frequency)] for top in feature.string_stats.top_values[:10]]
@@ -143,8 +159,8 @@ def _anomalies(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
 
 def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`features` after the transform; `assets`: name and number of lines of each vocabulary; `buckets`: name and inner
-    boundaries of each.
+    """`features` after the transform; `assets`: of each vocabulary its name, its number of `lines` and its `first`
+    ones; `buckets`: name and inner boundaries of each.
     """
     import tensorflow_transform as tft
 
@@ -157,12 +173,18 @@ def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
         "features": [
             {"name": name, "type": spec.dtype.name} for name, spec in sorted(output.transformed_feature_spec().items())
         ],
-        "assets": [{"name": path.name, "lines": path.read_bytes().count(b"\n")} for path in files],
+        "assets": [_vocabulary(path) for path in files],
         "buckets": [
             {"name": name, "boundaries": found}
             for name, found in buckets.boundaries(Path(output.transform_savedmodel_dir) / "saved_model.pb").items()
         ],
     }
+
+
+def _vocabulary(path: Path) -> View:
+    lines = path.read_bytes().split(b"\n")
+    first = [line.decode(errors="replace")[:_VOCABULARY_WIDTH] for line in lines[:_VOCABULARY_LINES] if line]
+    return {"name": path.name, "lines": len(lines) - 1, "first": first}
 
 
 def _model(artifact: Any, info: data_types.ExecutionInfo) -> View:
@@ -187,10 +209,12 @@ def _model(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
 
 def _model_run(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`steps`: the number of training steps that was asked for."""
+    """`steps`: the number of training steps that was asked for; `curves`: see `penstock.summaries.curves`."""
+    from penstock.summaries import curves
+
     arguments = json.loads(info.exec_properties.get("train_args") or "{}")
     steps = arguments.get("num_steps", arguments.get("numSteps"))
-    return {"steps": None if steps is None else int(steps)}
+    return {"steps": None if steps is None else int(steps), "curves": curves.read(Path(artifact.uri))}
 
 
 def _evaluation(artifact: Any, info: data_types.ExecutionInfo) -> View:

@@ -19,8 +19,7 @@ from penstock.dashboard.pages.run import exact_run
 from penstock.dashboard.redaction import is_secret
 from penstock.dashboard.rendering import segment
 from penstock.errors import PenstockError
-from penstock.metadata import approvals
-from penstock.metadata.database import connect
+from penstock.metadata import approvals, notes
 from penstock.metadata.runs import Run, find_run
 
 _PREFIX = "p."
@@ -83,9 +82,8 @@ async def decide(request: Request, run_id: str, node_id: str) -> Response:
     """Approves or rejects what a node waits for."""
     form = await _form(request)
     run = _run(request, run_id)
-    location = app.context_of(request).settings.location
     try:
-        with connect(location, create=True) as database:
+        with app.context_of(request).connections.writing() as database:
             approvals.decide(
                 database,
                 run.run_id,
@@ -96,6 +94,20 @@ async def decide(request: Request, run_id: str, node_id: str) -> Response:
             )
     except PenstockError as error:
         return _refused(request, run, "Nothing was decided", error)
+    return _to_run(run.run_id)
+
+
+@router.post("/runs/{run_id}/note")
+async def note(request: Request, run_id: str) -> Response:
+    """Gives a run a name and a description."""
+    form = await _form(request)
+    run = _run(request, run_id)
+    given = notes.Note(str(form.get("name") or "").strip(), str(form.get("description") or "").strip())
+    try:
+        with app.context_of(request).connections.writing() as database:
+            notes.put(database, run.run_id, given)
+    except PenstockError as error:
+        return _refused(request, run, "The note was not kept", error)
     return _to_run(run.run_id)
 
 

@@ -16,7 +16,7 @@ from penstock.dashboard import app, ir, layout, timeline, words
 from penstock.dashboard.events import Update, stream
 from penstock.dashboard.launches import Launch, parameter_texts
 from penstock.errors import PenstockError, RunNotFoundError
-from penstock.metadata import metrics
+from penstock.metadata import metrics, notes
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
 from penstock.metadata.runs import NodeRecord, Run
@@ -48,13 +48,17 @@ def show_run(request: Request, run_id: str) -> Response:
         live = live_values(database, run)
         evaluations = metrics.evaluations_of_run(database, run.run_id)
         verdict = metrics.verdict_of_run(database, run.run_id)
+        note = notes.find(database, [run.run_id]).get(run.run_id, notes.Note())
     launch = context.launches.find(run_id)
     values: dict[str, Any] = {
         **live,
-        "title": f"{run.pipeline} {run.run_id}",
+        "title": note.name or f"{run.pipeline} {run.run_id}",
         "evaluations": evaluations,
         "overall": {e.node: next((row.metrics for row in e.slices if not row.slice), {}) for e in evaluations},
         "verdict": verdict,
+        "note": note,
+        "longest_name": notes.LONGEST_NAME,
+        "longest_description": notes.LONGEST_DESCRIPTION,
         "parameters": form_parameters(run),
         "launch": launch if launch is not None and launch.status not in (None, 0) else None,
         "now": time.time(),

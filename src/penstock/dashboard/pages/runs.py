@@ -12,8 +12,10 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.dashboard import app, queries, words
 from penstock.dashboard.queries import PageLimit
+from penstock.metadata import notes
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
+from penstock.metadata.notes import Note
 from penstock.metadata.runs import Run
 from penstock.metadata.series import Point, key_metric, overall_metrics
 from penstock.metadata.states import INTERRUPTED, RUN_STATES
@@ -43,10 +45,11 @@ class PipelineState:
 
 @dataclass(frozen=True)
 class RunPage:
-    """A page of runs with the number of nodes in each state, and whether there are older ones."""
+    """A page of runs with the number of nodes in each state, people's notes, and whether there are older ones."""
 
     runs: Sequence[Run]
     counts: Mapping[str, Mapping[str, int]]
+    notes: Mapping[str, Note]
     has_more: bool
 
 
@@ -123,7 +126,8 @@ def run_page(
         before=token,
     )
     shown = found[:limit]
-    return RunPage(shown, records.count_nodes(database, [run.run_id for run in shown]), len(found) > limit)
+    ids = [run.run_id for run in shown]
+    return RunPage(shown, records.count_nodes(database, ids), notes.find(database, ids), len(found) > limit)
 
 
 def pipeline_states(database: Database, points: Sequence[Point]) -> list[PipelineState]:

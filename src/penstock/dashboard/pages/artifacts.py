@@ -1,0 +1,266 @@
+"""What runs made: a list, and a page for each artifact that a person would rather look at than read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from penstock.dashboard import app, charts, histograms, queries
+from penstock.dashboard.queries import PageLimit
+from penstock.dashboard.redaction import shown_values
+from penstock.errors import ArtifactNotFoundError
+from penstock.metadata import artifacts as records
+from penstock.metadata.artifacts import Artifact
+from penstock.metadata.database import Database
+from penstock.metadata.executions import ARTIFACT_STATES, Execution, executions_of_run
+from penstock.metadata.lineage import Lineage, lineage
+from penstock.metadata.metrics import EVALUATION, Evaluation, evaluation_of
+from penstock.metadata.runs import Summary, find_run, find_summaries, find_summary
+
+_STATISTICS, _SCHEMA, _BLESSING, _MODEL_RUN = "statistics", "schema", "blessing", "model_run"
+_COMPARABLE = (_STATISTICS, _SCHEMA)
+_ORDERS = ("change", "missing", "name")
+_LARGEST_ID = 2**53
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One execution next to an artifact, with what it took and gave, by the names of its inputs and outputs."""
+
+    execution: Execution
+    inputs: Sequence[tuple[str, Artifact]]
+    outputs: Sequence[tuple[str, Artifact]]
+
+
+@dataclass(frozen=True)
+class ArtifactPage:
+    """A page of artifacts, and whether there are older ones."""
+
+    artifacts: Sequence[Artifact]
+    has_more: bool
+
+
+@router.get("/artifacts")
+def list_artifacts(
+    request: Request,
+    limit: PageLimit,
+    type: str | None = None,
+    pipeline: str | None = None,
+    run: str | None = None,
+    state: str | None = None,
+    before: str | None = None,
+) -> Response:
+    """The artifacts that fit, newest first."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        types, pipelines = records.artifact_types(database), records.pipeline_names(database)
+        page = artifact_page(
+            database,
+            types=types,
+            pipelines=pipelines,
+            type=type,
+            pipeline=pipeline,
+            run=run,
+            state=state,
+            before=before,
+            limit=limit,
+        )
+    filters = {"type": type, "pipeline": pipeline, "run": run, "state": state}
+    values: dict[str, Any] = {
+        "title": "Artifacts",
+        "page": page,
+        "types": types,
+        "pipelines": pipelines,
+        "states": ARTIFACT_STATES,
+        "filters": filters,
+        "is_filtered": any(filters.values()) or before is not None,
+        "before": before,
+        "limit": limit if limit != queries.PAGE_SIZE else None,
+    }
+    return context.pages.page(request, "artifacts.html", values)
+
+
+def artifact_page(
+    database: Database,
+    *,
+    types: Sequence[str],
+    pipelines: Sequence[str],
+    type: str | None,
+    pipeline: str | None,
+    run: str | None,
+    state: str | None,
+    before: str | None,
+    limit: int,
+) -> ArtifactPage:
+    """Reads a page of artifacts. Raises BadQueryError for filters and page tokens that cannot be."""
+    run_id = queries.run_token("run", run)
+    if run_id is not None and find_run(database, run_id) is None and not executions_of_run(database, run_id):
+        raise queries.BadQueryError(f"run: there is no run {run_id!r}.")
+    found = records.list_artifacts(
+        database,
+        type=queries.choice("type", type, types),
+        pipeline=queries.choice("pipeline", pipeline, pipelines),
+        run=run_id,
+        state=queries.choice("state", state, ARTIFACT_STATES),
+        limit=limit + 1,
+        before=queries.whole("before", before, 1),
+    )
+    return ArtifactPage(found[:limit], len(found) > limit)
+
+
+@router.get("/artifacts/{artifact_id}")
+def show_artifact(
+    request: Request,
+    artifact_id: int,
+    a: str | None = None,
+    b: str | None = None,
+    against: str | None = None,
+    order: str | None = None,
+) -> Response:
+    """An artifact's page. Of statistics `a` and `b` choose splits; `against` is another artifact to compare with."""
+    context = app.context_of(request)
+    check_id(artifact_id)
+    with context.connections.reading() as database:
+        details = records.get_artifact(database, artifact_id)
+        summary = find_summary(database, artifact_id)
+        up, down = lineage(database, artifact_id, "up", 1), lineage(database, artifact_id, "down", 1)
+        values: dict[str, Any] = {
+            "title": f"{details.artifact.type} {artifact_id}",
+            "artifact": details.artifact,
+            "properties": shown_values({**details.properties, **details.custom_properties}),
+            "summary": summary,
+            "kind": summary.kind if summary else None,
+            "made_by": steps(up),
+            "used_by": steps(down),
+        }
+        if summary is not None:
+            values |= _of_kind(
+                database,
+                details.artifact,
+                summary,
+                {"a": a, "b": b, "against": against, "order": order},
+                values["made_by"],
+            )
+    return context.pages.page(request, "artifact.html", values)
+
+
+def check_id(artifact_id: int) -> None:
+    """Refuses an id that no database could have."""
+    if not 0 < artifact_id < _LARGEST_ID:
+        raise ArtifactNotFoundError(f"There is no artifact {artifact_id}.")
+
+
+def steps(graph: Lineage) -> list[Step]:
+    """The executions of a lineage with what they took and gave."""
+    found = []
+    for execution in graph.executions.values():
+        uses = [use for use in graph.edges if use.execution.execution_id == execution.execution_id]
+        sides = {
+            side: [(use.key or "", graph.artifacts[use.artifact_id]) for use in uses if use.direction == side]
+            for side in ("input", "output")
+        }
+        found.append(Step(execution, sides["input"], sides["output"]))
+    return found
+
+
+def _of_kind(
+    database: Database, artifact: Artifact, summary: Summary, query: Mapping[str, str | None], made_by: Sequence[Step]
+) -> dict[str, Any]:
+    """What the page of a kind of artifact needs beyond its summary."""
+    values: dict[str, Any] = {}
+    other: Summary | None = None
+    if summary.kind in _COMPARABLE:
+        against = queries.whole("against", query["against"], 1)
+        same_type = records.list_artifacts(database, type=artifact.type, limit=queries.PAGE_SIZE)
+        values["others"] = [entry for entry in same_type if entry.artifact_id != artifact.artifact_id]
+        values["against"] = against
+        if against is not None:
+            other = find_summary(database, against)
+            if other is None or other.kind != summary.kind:
+                raise queries.BadQueryError(f"against: artifact {against} is no {artifact.type} with a summary.")
+    if summary.kind == _STATISTICS:
+        values |= statistics_values(summary.content, other.content if other else None, query)
+    elif summary.kind == _SCHEMA:
+        values["differences"] = schema_differences(other.content, summary.content) if other else None
+    elif summary.kind == EVALUATION:
+        values["evaluation"] = evaluation_of("", artifact.artifact_id, summary.content)
+    elif summary.kind == _BLESSING:
+        values["evaluation"] = _evaluation_beside(database, made_by)
+    elif summary.kind == _MODEL_RUN:
+        values["curves"] = {tag: _curve(tag, points) for tag, points in summary.content.get("curves", {}).items()}
+    return values
+
+
+def statistics_values(
+    content: Mapping[str, Any], other: Mapping[str, Any] | None, query: Mapping[str, str | None]
+) -> dict[str, Any]:
+    """Two sets of statistics over one another: two splits of one artifact, or splits of two artifacts."""
+    splits, other_splits = content["splits"], (other or content)["splits"]
+    first = queries.choice("a", query["a"], splits) if query["a"] else next(iter(splits), None)
+    if query["b"]:
+        second = queries.choice("b", query["b"], other_splits)
+    elif other is not None:
+        second = first if first in other_splits else next(iter(other_splits), None)
+    else:
+        second = next((name for name in splits if name != first), None)
+    order = queries.choice("order", query["order"], _ORDERS) or ("change" if second is not None else "name")
+    one = splits.get(first, {"examples": 0, "features": []})
+    rows = histograms.rows(one, other_splits.get(second) if second is not None else None)
+    if order == "change":
+        rows.sort(key=lambda row: (row.distance is None, -(row.distance or 0.0), row.name))
+    elif order == "missing":
+        rows.sort(key=lambda row: (-max(row.first_share or 0.0, row.second_share or 0.0), row.name))
+    else:
+        rows.sort(key=lambda row: row.name)
+    return {
+        "rows": rows,
+        "splits": list(splits),
+        "other_splits": list(other_splits),
+        "first": first,
+        "second": second,
+        "order": order,
+        "orders": _ORDERS,
+        "sizes": [one["examples"], other_splits[second]["examples"] if second is not None else None],
+    }
+
+
+def schema_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
+    """(feature, what, before, after) for all that differs between two schemas."""
+    sides = [{feature["name"]: feature for feature in side["features"]} for side in (before, after)]
+    found = []
+    for name in dict.fromkeys([*sides[0], *sides[1]]):
+        old, new = sides[0].get(name), sides[1].get(name)
+        if old is None or new is None:
+            found.append((name, "feature", "–" if old is None else "there", "–" if new is None else "there"))
+            continue
+        for key in ("type", "required"):
+            if old[key] != new[key]:
+                found.append((name, key, str(old[key]), str(new[key])))
+        domains = [set(side["domain"] or ()) for side in (old, new)]
+        if domains[0] != domains[1]:
+            gone, come = sorted(domains[0] - domains[1]), sorted(domains[1] - domains[0])
+            found.append((name, "domain", "− " + ", ".join(gone[:20]), "+ " + ", ".join(come[:20])))
+    return found
+
+
+def _evaluation_beside(database: Database, made_by: Sequence[Step]) -> Evaluation | None:
+    """The evaluation that the execution which gave a blessing put out too."""
+    ids = [artifact.artifact_id for step in made_by for _, artifact in step.inputs]
+    for step in made_by:
+        siblings = records.outputs_of_execution(database, step.execution.execution_id)
+        ids += siblings
+    for artifact_id, summary in find_summaries(database, ids, EVALUATION).items():
+        return evaluation_of("", artifact_id, summary.content)
+    return None
+
+
+def _curve(tag: str, points: Sequence[Sequence[float]]) -> Any:
+    marks = [charts.ChartPoint(step, value, f"step {step:,.0f}: {value:.6g}") for step, value in points]
+    first, last = (f"step {points[index][0]:,.0f}" for index in (0, -1))
+    return charts.line(marks, x_labels=(first, last), label=tag, width=420, height=160)

@@ -1,0 +1,314 @@
+"""Can I trust this model, and for whom not? Metrics by slice, plots, and error rates of groups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from starlette.responses import Response
+
+from penstock.dashboard import app, bars, intervals, queries, slices, words
+from penstock.dashboard.pages.artifacts import check_id
+from penstock.dashboard.rendering import url
+from penstock.metadata import artifacts as records
+from penstock.metadata import plots
+from penstock.metadata.database import Database
+from penstock.metadata.metrics import EXAMPLE_COUNT, Evaluation, metric_names, sliced_features
+from penstock.metadata.series import EVALUATION_TYPE, Evaluations, key_metric
+
+LEAST_EXAMPLES = 100
+_MOST_BARS = 60
+_MOST_CHOSEN = 6
+_MOST_THRESHOLDS = 5
+_COLUMNS = ("slice", "examples", "value", "difference", "other", "change")
+_RATES = ("false_positive_rate", "false_negative_rate")
+
+router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a page of slices shows; all of it stands in its address.
+
+    Attributes:
+        metric: the metric.
+        features: the slicing features, joined by commas.
+        least: slices with fewer examples are hidden.
+        order: the column the table is sorted by; None for the worst first.
+        is_descending: whether from the largest to the smallest.
+        chosen: keys of the slices whose plots are shown beside overall's.
+        thresholds: predictions above count as positive; the first one is that of the confusion matrix.
+        against: the evaluation compared with.
+        by: the metric on the other axis of the scatter plot.
+        group: key of the slice that groups are compared with.
+    """
+
+    metric: str
+    features: str
+    least: int
+    order: str | None
+    is_descending: bool
+    chosen: Sequence[str]
+    thresholds: Sequence[float]
+    against: int | None
+    by: str | None
+    group: str
+
+    def query(self) -> dict[str, Any]:
+        """The choice as an address has it."""
+        return {
+            "metric": self.metric,
+            "feature": self.features,
+            "least": self.least,
+            "order": self.order,
+            "desc": "1" if self.is_descending else None,
+            "slice": list(self.chosen),
+            "thresholds": " ".join(f"{threshold:g}" for threshold in self.thresholds),
+            "against": self.against,
+            "by": self.by,
+            "group": self.group if self.group != plots.slice_key({}) else None,
+        }
+
+
+@router.get("/artifacts/{artifact_id}/slices")
+def show_slices(
+    request: Request,
+    artifact_id: int,
+    metric: str | None = None,
+    feature: str | None = None,
+    least: str | None = None,
+    order: str | None = None,
+    desc: str | None = None,
+    slice: Annotated[Sequence[str], Query()] = (),
+    thresholds: str | None = None,
+    against: str | None = None,
+    by: str | None = None,
+    group: str | None = None,
+) -> Response:
+    """An evaluation's slices."""
+    context = app.context_of(request)
+    check_id(artifact_id)
+    with context.connections.reading() as database:
+        details = records.get_artifact(database, artifact_id)
+        evaluation = find_evaluation(database, context.evaluations, artifact_id)
+        choice = choose(
+            evaluation,
+            metric=metric,
+            feature=feature,
+            least=least,
+            order=order,
+            desc=desc,
+            slices_=slice,
+            thresholds=thresholds,
+            against=against,
+            by=by,
+            group=group,
+        )
+        other = None if choice.against is None else find_evaluation(database, context.evaluations, choice.against)
+        values = slices_values(database, evaluation, other, choice)
+        others = records.list_artifacts(database, type=EVALUATION_TYPE, limit=queries.PAGE_SIZE)
+    path = request.url.path
+    values |= {
+        "title": f"{choice.metric} by {choice.features or 'no slice'}",
+        "artifact": details.artifact,
+        "others": [entry for entry in others if entry.artifact_id != artifact_id],
+        "bars": bars.draw(
+            values["visible"][:_MOST_BARS],
+            values["overall"],
+            choice.metric,
+            choice.chosen,
+            lambda row: url(path, **toggled(choice, row.key).query()) + "#plots",
+        ),
+        "most_bars": _MOST_BARS,
+        "sort_link": lambda column: url(path, **sorted_by(choice, column).query()) + "#slices",
+        "slice_link": lambda row: url(path, **toggled(choice, row.key).query()) + "#plots",
+        "choice_link": lambda **changes: url(path, **{**choice.query(), **changes}),
+    }
+    return context.pages.page(request, "slices.html", values, plots=True)
+
+
+def find_evaluation(database: Database, evaluations: Evaluations, artifact_id: int) -> Evaluation:
+    """The evaluation of this id.
+
+    Raises:
+        NotFoundError: the artifact is none, or has no summary.
+    """
+    found = evaluations.read(database, list(records.read_artifacts(database, [artifact_id]).values()))
+    if artifact_id not in found:
+        raise app.NotFoundError(f"Artifact {artifact_id} is no evaluation with a summary.")
+    return found[artifact_id]
+
+
+def choose(
+    evaluation: Evaluation,
+    *,
+    metric: str | None,
+    feature: str | None,
+    least: str | None,
+    order: str | None,
+    desc: str | None,
+    slices_: Sequence[str],
+    thresholds: str | None,
+    against: str | None,
+    by: str | None,
+    group: str | None,
+) -> Choice:
+    """Checks what an address asks for against what the evaluation has, and fills in the rest."""
+    metrics = metric_names(evaluation.slices)
+    features = [",".join(names) for names in sliced_features(evaluation)]
+    keys = {plots.slice_key(row.slice) for row in evaluation.slices}
+    if not metrics:
+        raise app.NotFoundError(f"Evaluation {evaluation.artifact_id} has no metrics.")
+    chosen = queries.names("slice", slices_, keys)
+    least_examples = queries.whole("least", least, 0)
+    return Choice(
+        metric=queries.choice("metric", metric, metrics) or key_metric(evaluation) or metrics[0],
+        features=queries.choice("feature", feature, features) or (features[0] if features else ""),
+        least=LEAST_EXAMPLES if least_examples is None else least_examples,
+        order=queries.choice("order", order, [*_COLUMNS, *metrics]),
+        is_descending=queries.choice("desc", desc, ["1"]) is not None,
+        chosen=[key for key in chosen if key != plots.slice_key({})][:_MOST_CHOSEN],
+        thresholds=_thresholds(thresholds),
+        against=queries.whole("against", against, 1),
+        by=queries.choice("by", by, metrics),
+        group=queries.choice("group", group, keys) or plots.slice_key({}),
+    )
+
+
+def slices_values(
+    database: Database, evaluation: Evaluation, other: Evaluation | None, choice: Choice
+) -> dict[str, Any]:
+    """What the page shows of its choice."""
+    features = choice.features.split(",") if choice.features else []
+    wanted = [row.slice for row in evaluation.slices if not row.slice or set(row.slice) == set(features)]
+    by_key = {plots.slice_key(row.slice): row.slice for row in evaluation.slices}
+    wanted += [by_key[key] for key in choice.chosen]
+    drawn = plots.find(database, evaluation.artifact_id, wanted)
+    other_drawn = plots.find(database, other.artifact_id, wanted) if other is not None else {}
+    found = slices.rows(evaluation, features, choice.metric, drawn, other)
+    overall = next((row for row in found if not row.slice), None)
+    sliced = [row for row in found if row.slice]
+    visible = slices.worst_first(
+        [row for row in sliced if row.examples is None or row.examples >= choice.least], choice.metric
+    )
+    table = slices.ordered(visible, choice.order, choice.is_descending) if choice.order else visible
+    names = [plots.slice_key({}), *choice.chosen]
+    return {
+        "evaluation": evaluation,
+        "other": other,
+        "choice": choice,
+        "metrics": metric_names(evaluation.slices),
+        "features": [",".join(names) for names in sliced_features(evaluation)],
+        "overall": overall,
+        "visible": visible,
+        "table": table,
+        "hidden": len(sliced) - len(visible),
+        "weakest": visible[0] if visible and visible[0].value is not None else None,
+        "count_name": EXAMPLE_COUNT,
+        "columns": [name for name in metric_names(evaluation.slices) if name not in (EXAMPLE_COUNT, choice.metric)],
+        "scatter": _scatter(found, visible, choice),
+        "data": {
+            "threshold": choice.thresholds[0],
+            "series": [
+                {"name": words.slice_name(by_key[key]), "key": key, **drawn[key]["plots"]}
+                for key in names
+                if key in drawn
+            ]
+            + [
+                {
+                    "name": f"{words.slice_name(by_key[key])} of {other.artifact_id}",
+                    "key": key,
+                    **other_drawn[key]["plots"],
+                }
+                for key in names
+                if other is not None and key in other_drawn
+            ],
+        },
+        "matrices": _matrices(names, by_key, drawn, choice.thresholds[0]),
+        "classes": _classes(names, by_key, drawn, choice.thresholds[0]),
+        "groups": slices.groups(
+            [*([overall] if overall else []), *visible], drawn, choice.thresholds, _RATES, choice.group, other_drawn
+        ),
+        "rates": _RATES,
+        "group_name": words.slice_name(by_key[choice.group]),
+        "group_choices": {row.key: words.slice_name(row.slice) for row in [*([overall] if overall else []), *visible]},
+    }
+
+
+def toggled(choice: Choice, key: str) -> Choice:
+    """The choice with a slice chosen that was not, or the other way round."""
+    if key in choice.chosen:
+        return replace(choice, chosen=[other for other in choice.chosen if other != key])
+    return replace(choice, chosen=[*choice.chosen, key][-_MOST_CHOSEN:])
+
+
+def sorted_by(choice: Choice, column: str) -> Choice:
+    """The choice sorted by a column; the other way round where it is already."""
+    return replace(choice, order=column, is_descending=choice.order == column and not choice.is_descending)
+
+
+def _thresholds(text: str | None) -> list[float]:
+    found = [queries.fraction("thresholds", part) for part in (text or "").replace(",", " ").split()]
+    known = list(dict.fromkeys(value for value in found if value is not None)) or [0.5]
+    if len(known) > _MOST_THRESHOLDS:
+        raise queries.BadQueryError(f"thresholds: {len(known)} are too many; {_MOST_THRESHOLDS} are allowed.")
+    return known
+
+
+def _scatter(
+    found: Sequence[slices.SliceRow], visible: Sequence[slices.SliceRow], choice: Choice
+) -> list[dict[str, Any]]:
+    """Points of the scatter plot of two metrics over slices; empty where no second metric is chosen."""
+    if choice.by is None:
+        return []
+    return [
+        {
+            "name": words.slice_name(row.slice),
+            "x": row.metrics.get(choice.by),
+            "y": row.value,
+            "examples": row.examples,
+        }
+        for row in found
+        if row in visible or not row.slice
+    ]
+
+
+def _matrices(
+    names: Sequence[str], by_key: Mapping[str, Any], drawn: Mapping[str, Any], threshold: float
+) -> list[tuple[str, intervals.Counts]]:
+    """The confusion matrix of overall and of each chosen slice."""
+    found = []
+    for key in names:
+        confusion = intervals.confusion_of(drawn.get(key))
+        counts = None if confusion is None else intervals.counts_at(confusion, threshold)
+        if counts is not None:
+            found.append((words.slice_name(by_key[key]), counts))
+    return found
+
+
+def _classes(
+    names: Sequence[str], by_key: Mapping[str, Any], drawn: Mapping[str, Any], threshold: float
+) -> list[dict[str, Any]]:
+    """The confusion matrix of several classes of overall and of each chosen slice."""
+    found = []
+    for key in names:
+        by_threshold = drawn.get(key, {}).get("plots", {}).get("classes")
+        if not by_threshold:
+            continue
+        nearest = min(by_threshold, key=lambda text: abs(float(text) - threshold))
+        cells = {(actual, predicted): count for actual, predicted, count in by_threshold[nearest]}
+        labels = sorted({label for pair in cells for label in pair if label is not None})
+        predicted = [*labels, *([None] if any(pair[1] is None for pair in cells) else [])]
+        found.append(
+            {
+                "name": words.slice_name(by_key[key]),
+                "threshold": float(nearest),
+                "labels": labels,
+                "predicted": predicted,
+                "cells": cells,
+                "totals": {label: sum(count for pair, count in cells.items() if pair[0] == label) for label in labels},
+            }
+        )
+    return found

@@ -1,0 +1,83 @@
+"""A metric over all models of a pipeline, overall or on one slice, and the evaluations it is from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from penstock.cli import output
+from penstock.dashboard import app, charts, queries, words
+from penstock.dashboard.rendering import url
+from penstock.metadata import plots
+from penstock.metadata.artifacts import pipeline_names
+from penstock.metadata.metrics import metric_names
+from penstock.metadata.series import Point, key_metric
+
+_MOST = 365
+
+router = APIRouter()
+
+
+@router.get("/models")
+def show_models(
+    request: Request, pipeline: str | None = None, metric: str | None = None, slice: str | None = None
+) -> Response:
+    """The evaluations of a pipeline's models over time; `slice` is the key of a slice."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        pipelines = pipeline_names(database)
+        chosen = queries.choice("pipeline", pipeline, pipelines)
+        points = context.evaluations.series(database, chosen, _MOST) if chosen else []
+        if chosen is None:
+            # The pipeline evaluated last is the one most likely meant.
+            newest = context.evaluations.series(database, None, 1)
+            if newest and newest[-1].pipeline is not None:
+                chosen = newest[-1].pipeline
+                points = context.evaluations.series(database, chosen, _MOST)
+    rows = [row for point in points for row in point.evaluation.slices]
+    metrics = metric_names(rows)
+    slices = {plots.slice_key(row.slice): row.slice for row in rows}
+    key = queries.choice("slice", slice, slices) or plots.slice_key({})
+    name = queries.choice("metric", metric, metrics) or (key_metric(points[-1].evaluation) if points else None)
+    values = [_value(point, key, name) for point in points]
+    bounds = [
+        gate
+        for gate in (points[-1].evaluation.thresholds if points else ())
+        if gate.metric == name and plots.slice_key(gate.slice) == key and gate.baseline is None
+    ]
+    marks = [
+        charts.ChartPoint(
+            index,
+            value,
+            f"{output.exact(point.created_at)}: {words.number(value)}, run {point.run_id}",
+            url(f"/artifacts/{point.artifact_id}/slices", metric=name),
+        )
+        for index, (point, value) in enumerate(zip(points, values, strict=True))
+        if value is not None
+    ]
+    ends = [output.exact(points[index].created_at) or "" for index in (0, -1)] if points else ["", ""]
+    content: dict[str, Any] = {
+        "title": "Models",
+        "pipelines": pipelines,
+        "metrics": metrics,
+        "slices": {text: words.slice_name(features) for text, features in slices.items()},
+        "pipeline": chosen,
+        "metric": name,
+        "slice": key,
+        "chart": charts.line(
+            marks, x_labels=(ends[0][:10], ends[1][:10]), label=f"{name} over models", width=1000, height=240
+        ),
+        "gates": bounds,
+        "rows": list(zip(points, values, strict=True))[::-1],
+        "most": _MOST,
+    }
+    return context.pages.page(request, "models.html", content)
+
+
+def _value(point: Point, key: str, metric: str | None) -> float | None:
+    for row in point.evaluation.slices:
+        if metric is not None and plots.slice_key(row.slice) == key:
+            return row.metrics.get(metric)
+    return None

@@ -1,0 +1,223 @@
+// Curves of an evaluation. The plotting library is large, so it is loaded when a plot comes into view.
+"use strict";
+
+(() => {
+  const source = document.getElementById("plot-data");
+  if (!source) return;
+  const { data, scatter, metric, by } = JSON.parse(source.textContent);
+  const series = data.series;
+  let threshold = data.threshold;
+
+  const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
+  // Okabe and Ito's palette, which the colour-blind tell apart; dashes tell lines apart in grey.
+  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
+  const PARTS = 20;
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const ratio = (part, whole) => (whole > 0 ? part / whole : null);
+  const round = (value) => (value === null ? "–" : Number(value.toFixed(4)));
+
+  const nearest = (confusion, value) =>
+    confusion.thresholds.reduce((best, each, index) => (Math.abs(each - value) < Math.abs(confusion.thresholds[best] - value) ? index : best), 0);
+
+  // Points of each kind of curve: columns by name, the first two are drawn.
+  const curves = {
+    roc: (entry) => entry.confusion && {
+      "false positive rate": entry.confusion.thresholds.map((_, i) => ratio(entry.confusion.fp[i], entry.confusion.fp[i] + entry.confusion.tn[i])),
+      "true positive rate": entry.confusion.thresholds.map((_, i) => ratio(entry.confusion.tp[i], entry.confusion.tp[i] + entry.confusion.fn[i])),
+      threshold: entry.confusion.thresholds,
+    },
+    pr: (entry) => entry.confusion && {
+      recall: entry.confusion.thresholds.map((_, i) => ratio(entry.confusion.tp[i], entry.confusion.tp[i] + entry.confusion.fn[i])),
+      precision: entry.confusion.thresholds.map((_, i) => ratio(entry.confusion.tp[i], entry.confusion.tp[i] + entry.confusion.fp[i])),
+      threshold: entry.confusion.thresholds,
+    },
+    calibration: (entry) => entry.calibration && {
+      "mean prediction": entry.calibration.map((bucket) => bucket[4] / bucket[2]),
+      "mean label": entry.calibration.map((bucket) => bucket[3] / bucket[2]),
+      examples: entry.calibration.map((bucket) => bucket[2]),
+    },
+    distribution: (entry) => {
+      if (!entry.calibration) return null;
+      // Twenty parts of the range are what the eye takes in; the buckets can be many more.
+      const means = entry.calibration.map((bucket) => bucket[4] / bucket[2]);
+      const [low, high] = [Math.min(0, ...means), Math.max(1, ...means)];
+      const examples = Array(PARTS).fill(0);
+      means.forEach((mean, index) => (examples[Math.min(PARTS - 1, Math.floor(((mean - low) / (high - low)) * PARTS))] += entry.calibration[index][2]));
+      const total = examples.reduce((sum, count) => sum + count, 0);
+      return {
+        prediction: examples.map((_, index) => low + ((index + 0.5) * (high - low)) / PARTS),
+        "share of examples": examples.map((count) => count / total),
+        examples,
+      };
+    },
+  };
+
+  const tracesOf = (kind) => series.flatMap((entry, index) => {
+    const columns = curves[kind](entry);
+    if (!columns) return [];
+    const [xName, yName, third] = Object.keys(columns);
+    const colour = COLOURS[index % COLOURS.length];
+    const trace = {
+      name: entry.name, x: columns[xName], y: columns[yName], customdata: columns[third], marker: { color: colour, size: 5 },
+      line: { color: colour, width: 1.6, dash: DASHES[index % DASHES.length] },
+      hovertemplate: `${entry.name.replace(/[<>&]/g, " ")}<br>${xName} %{x:.4f}<br>${yName} %{y:.4f}<br>${third} %{customdata}<extra></extra>`,
+    };
+    if (kind === "distribution") return [{ ...trace, type: "scatter", mode: "lines", line: { ...trace.line, shape: "hvh" } }];
+    if (kind === "calibration") {
+      const most = Math.max(...columns.examples);
+      return [{ ...trace, type: "scatter", mode: "markers", marker: { color: colour, size: columns.examples.map((n) => 4 + 14 * Math.sqrt(n / most)), opacity: 0.75 } }];
+    }
+    const at = nearest(entry.confusion, threshold);
+    return [
+      { ...trace, type: "scatter", mode: "lines" },
+      { ...trace, type: "scatter", mode: "markers", showlegend: false, x: [trace.x[at]], y: [trace.y[at]], customdata: [columns.threshold[at]], marker: { color: colour, size: 9, symbol: "diamond" } },
+    ];
+  });
+
+  const layoutOf = (xName, yName, extra = {}) => {
+    const axis = { gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true };
+    return {
+      font: { family: "system-ui, sans-serif", size: 12, color: css("--ink") }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      margin: { l: 50, r: 10, t: series.length > 1 ? 34 : 8, b: 40 }, hovermode: "closest", showlegend: series.length > 1, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 },
+      xaxis: { ...axis, title: { text: xName } }, yaxis: { ...axis, title: { text: yName } }, ...extra,
+    };
+  };
+
+  const diagonal = { type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line: { color: css("--grey"), width: 1, dash: "dot" } };
+
+  const draw = (element) => {
+    const kind = element.dataset.plot;
+    const options = { responsive: true, displaylogo: false, displayModeBar: false };
+    if (kind === "scatter") {
+      const points = scatter.filter((point) => point.x !== null && point.y !== null);
+      const most = Math.max(1, ...points.map((point) => point.examples || 1));
+      const trace = {
+        type: "scatter", mode: "markers", x: points.map((p) => p.x), y: points.map((p) => p.y), text: points.map((p) => p.name), customdata: points.map((p) => p.examples),
+        marker: { color: points.map((p) => (p.name === "Overall" ? COLOURS[1] : COLOURS[0])), size: points.map((p) => 6 + 18 * Math.sqrt((p.examples || 0) / most)), opacity: 0.7 },
+        hovertemplate: "%{text}<br>" + `${by} %{x:.4f}<br>${metric} %{y:.4f}<br>%{customdata} examples<extra></extra>`,
+      };
+      return Plotly.react(element, [trace], { ...layoutOf(by, metric), showlegend: false }, options);
+    }
+    const traces = tracesOf(kind);
+    const first = series.map(curves[kind]).find(Boolean);
+    if (!first) {
+      element.textContent = "The evaluation has no data for this plot.";
+      element.className = "empty";
+      return null;
+    }
+    const [xName, yName] = Object.keys(first);
+    const extra = kind === "roc" || kind === "calibration" ? { shapes: [diagonal] } : {};
+    return Plotly.react(element, traces, layoutOf(xName, yName, extra), options);
+  };
+
+  // What a plot shows as rows, for its table and its CSV
+
+  const tableOf = (kind) => {
+    if (kind === "scatter") return [["slice", by, metric, "examples"], ...scatter.map((point) => [point.name, point.x, point.y, point.examples])];
+    const rows = [];
+    for (const entry of series) {
+      const columns = curves[kind](entry);
+      if (!columns) continue;
+      const names = Object.keys(columns);
+      if (!rows.length) rows.push(["slice", ...names]);
+      columns[names[0]].forEach((_, index) => rows.push([entry.name, ...names.map((name) => columns[name][index])]));
+    }
+    return rows;
+  };
+  const save = (name, type, text) => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([text], { type }));
+    link.download = name;
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  const quoted = (cell) => {
+    // A leading sign or formula mark would be run by spreadsheets.
+    const text = cell === null || cell === undefined ? "" : typeof cell === "string" && /^[=+\-@\t\r]/.test(cell) ? `'${cell}` : String(cell);
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+
+  const addTools = (element) => {
+    const kind = element.dataset.plot;
+    const bar = document.createElement("p");
+    bar.className = "quiet tools";
+    const add = (word, action) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "plain";
+      button.textContent = word;
+      button.addEventListener("click", action);
+      bar.append(button);
+    };
+    add("Table", () => {
+      const shown = bar.nextElementSibling;
+      if (shown?.matches(".scroll")) return shown.remove();
+      const box = document.createElement("div");
+      box.className = "scroll plot-table";
+      const table = document.createElement("table");
+      tableOf(kind).forEach((cells, index) => {
+        const row = (index ? table.tBodies[0] || table.createTBody() : table.createTHead()).insertRow();
+        for (const cell of cells) {
+          const target = document.createElement(index ? "td" : "th");
+          target.textContent = typeof cell === "number" ? round(cell) : cell ?? "–";
+          if (typeof cell === "number") target.className = "right";
+          row.append(target);
+        }
+      });
+      box.append(table);
+      bar.after(box);
+    });
+    add("CSV", () => save(`${kind}.csv`, "text/csv", tableOf(kind).map((row) => row.map(quoted).join(",")).join("\n") + "\n"));
+    for (const format of ["png", "svg"]) add(format.toUpperCase(), () => Plotly.downloadImage(element, { format, filename: kind, width: 900, height: 600 }));
+    element.after(bar);
+  };
+
+  let library = null;
+  const load = () => (library ??= new Promise((done, failed) => {
+    const script = document.createElement("script");
+    script.src = "/static/plotly.min.js";
+    script.onload = done;
+    script.onerror = failed;
+    document.head.append(script);
+  }));
+
+  const drawn = new Set();
+  const observer = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      if (!entry.isIntersecting || drawn.has(entry.target)) continue;
+      drawn.add(entry.target);
+      observer.unobserve(entry.target);
+      load().then(() => { if (draw(entry.target)) addTools(entry.target); }, () => { entry.target.textContent = "The plotting library could not be loaded; reload the page to try again."; });
+    }
+  }, { rootMargin: "200px" });
+  document.querySelectorAll("[data-plot]").forEach((element) => observer.observe(element));
+
+  // The threshold: matrices and marks follow the slider, and so does the address.
+
+  const slider = document.getElementById("threshold");
+  const showMatrices = () => {
+    const known = series.filter((entry) => entry.confusion);
+    for (const table of document.querySelectorAll("#matrices table")) {
+      const confusion = known[table.dataset.series]?.confusion;
+      if (!confusion) continue;
+      const at = nearest(confusion, threshold);
+      for (const cell of table.querySelectorAll("[data-cell]")) cell.textContent = confusion[cell.dataset.cell][at].toLocaleString("en", { maximumFractionDigits: 4 });
+    }
+  };
+  slider?.addEventListener("input", () => {
+    threshold = Number(slider.value);
+    document.getElementById("threshold-value").textContent = threshold;
+    showMatrices();
+    for (const element of drawn) if (["roc", "pr"].includes(element.dataset.plot)) draw(element);
+  });
+  slider?.addEventListener("change", () => {
+    const address = new URL(location.href);
+    const others = (address.searchParams.get("thresholds") || "").split(/[\s,]+/).slice(1);
+    address.searchParams.set("thresholds", [slider.value, ...others].join(" "));
+    history.replaceState(null, "", address);
+    const field = document.querySelector("#choose [name=thresholds]");
+    if (field) field.value = [slider.value, ...others].join(" ");
+  });
+
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
+})();
