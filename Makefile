@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-components test-exhaustive test-servers lint format lock wheel bench-scheduler clean
+.PHONY: help setup run test test-components test-dashboard test-exhaustive test-servers lint format lock wheel bench-scheduler clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -45,6 +45,9 @@ test: $(STAMP) ## run every test (some need the servers of `make test-servers`)
 
 test-components: $(STAMP) ## compare the components with TFX's own, on many kinds of data
 	$(BIN)/python -m pytest tests/components
+
+test-dashboard: $(STAMP) ## use the dashboard in a real browser (Chromium, see `make test-servers`) on real runs
+	$(BIN)/python -m pytest tests/dashboard
 
 test-exhaustive: $(STAMP) ## kill runs at every place and at a hundred random moments; fill disks and set clocks (as root)
 	$(BIN)/python -m pytest -m exhaustive

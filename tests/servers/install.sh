@@ -1,12 +1,16 @@
 #!/usr/bin/env bash
-# Installs the servers the tests start, from Debian's own packages. Does nothing where they are there already.
+# Installs the servers the tests start and the browser they use, from Debian's own packages. Does nothing where they are
+# there already.
 set -euo pipefail
 
-if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v initdb >/dev/null; then
-  exit 0
+packages=()
+if ! compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null && ! command -v initdb >/dev/null; then
+  packages+=(postgresql)
 fi
+command -v chromium >/dev/null || packages+=(chromium fonts-dejavu-core)
+[ "${#packages[@]}" -gt 0 ] || exit 0
 if ! command -v apt-get >/dev/null; then
-  echo "No apt-get here: install a PostgreSQL server (15 or newer) with this system's own package manager." >&2
+  echo "No apt-get here: install a PostgreSQL server (15 or newer) and Chromium with this system's package manager." >&2
   exit 1
 fi
 run=()
@@ -19,4 +23,4 @@ export DEBIAN_FRONTEND=noninteractive
 "${run[@]}" mkdir -p /etc/postgresql-common/createcluster.d
 echo "create_main_cluster = false" | "${run[@]}" tee /etc/postgresql-common/createcluster.d/penstock-tests.conf >/dev/null
 "${run[@]}" apt-get update -qq
-"${run[@]}" apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+"${run[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null

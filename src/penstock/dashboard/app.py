@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     guard = Guard(settings)
     redact = redaction.make(location=settings.location)
-    connections = Connections(settings.location)
+    connections = Connections(settings.location, redact)
     broadcasts = Broadcasts()
     context = Context(
         settings=settings,

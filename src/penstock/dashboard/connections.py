@@ -6,17 +6,24 @@ import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from penstock.dashboard.redaction import Redactor, is_secret
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
+from penstock.metadata.runs import parameters_since
 
 _KEPT = 4
 
 
 class Connections:
-    """Lends connections for reading. A store that is not there yet answers with nothing until it is."""
+    """Lends connections for reading. A store that is not there yet answers with nothing until it is.
 
-    def __init__(self, location: StoreLocation):
+    What is read with a connection may be shown: `redact` learns the secret parameters of each run since the last loan.
+    """
+
+    def __init__(self, location: StoreLocation, redact: Redactor):
         self.location = location
+        self._redact = redact
+        self._learnt_until = 0.0
         self._idle: queue.LifoQueue[Database] = queue.LifoQueue(maxsize=_KEPT)
 
     @contextmanager
@@ -27,6 +34,7 @@ class Connections:
         except queue.Empty:
             database = connect(self.location, create=False)
         try:
+            self._learn(database)
             yield database
         except BaseException:
             database.close()
@@ -40,6 +48,12 @@ class Connections:
             yield database
         # A connection that reads has looked which tables there are.
         self.close()
+
+    def _learn(self, database: Database) -> None:
+        found = parameters_since(database, self._learnt_until)
+        for created_at, parameters in found:
+            self._redact.learn(str(value) for name, value in parameters.items() if is_secret(name))
+            self._learnt_until = max(self._learnt_until, created_at)
 
     def _give_back(self, database: Database) -> None:
         # A connection to a store that is not there does not notice when it is made.

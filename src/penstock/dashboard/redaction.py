@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from collections.abc import Iterable, Mapping
 from html import escape
 from json import dumps
@@ -37,17 +38,34 @@ def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class Redactor:
-    """Takes secrets out of texts."""
+    """Takes secrets out of texts. May be shared by threads."""
 
     def __init__(self, secrets: Iterable[str]):
-        known = {secret for secret in secrets if len(secret) >= _LEAST_LENGTH}
-        forms = known | {escape(secret) for secret in known} | {dumps(secret)[1:-1] for secret in known}
-        alternatives = sorted((re.escape(form) for form in forms), key=len, reverse=True)
-        self._pattern = re.compile("|".join(alternatives)) if alternatives else None
+        self._known: frozenset[str] = frozenset()
+        self._pattern: re.Pattern[str] | None = None
+        self._lock = threading.Lock()
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Adds secrets; those too short to tell from innocent words are left out."""
+        new = {secret for secret in secrets if len(secret) >= _LEAST_LENGTH} - self._known
+        if not new:
+            return
+        with self._lock:
+            self._known |= new
+            forms = {form for known in self._known for form in (known, escape(known), dumps(known)[1:-1])}
+            alternatives = sorted((re.escape(form) for form in forms), key=len, reverse=True)
+            self._pattern = re.compile("|".join(alternatives))
 
     def __call__(self, text: str) -> str:
         """The text with each secret replaced."""
         return text if self._pattern is None else self._pattern.sub(HIDDEN, text)
+
+    def binary(self, data: bytes) -> bytes:
+        """The bytes with each secret replaced by as many asterisks: the lengths written around it still hold."""
+        for secret in sorted(self._known, key=len, reverse=True):
+            data = data.replace(secret.encode(), b"*" * len(secret.encode()))
+        return data
 
 
 def make(environ: Mapping[str, str] | None = None, location: StoreLocation | None = None) -> Redactor:

@@ -168,6 +168,17 @@ def latest_runs(database: Database) -> list[Run]:
     return [_run(row) for row in rows]
 
 
+def parameters_since(database: Database, created_after: float) -> list[tuple[float, dict[str, Any]]]:
+    """(when it was recorded, its parameters) of each run recorded after a time, oldest first."""
+    if not database.has_own_tables:
+        return []
+    rows = database.query(
+        "SELECT created_at, parameters FROM penstock_runs WHERE created_at > :after ORDER BY created_at",
+        {"after": created_after},
+    )
+    return [(row["created_at"], json.loads(row["parameters"])) for row in rows]
+
+
 def runs_of_source(database: Database, source: str) -> list[Run]:
     """All runs of a declaration or `FILE.py:CALLABLE`, newest first."""
     if not database.has_own_tables:

@@ -96,7 +96,7 @@ def compiled(request: Request, run_id: str) -> Response:
         raise app.NotFoundError(f"Run {run.run_id} has no compiled pipeline recorded.")
     name = f"{run.run_id}.pb"
     return Response(
-        found,
+        context.redact.binary(found),
         media_type="application/octet-stream",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
