@@ -91,8 +91,8 @@ def penstock() -> Iterator[Penstock]:
     # Not pytest's own folder: the path of a Unix socket may have 107 bytes only.
     folder = tempfile.mkdtemp(prefix="penstock-")
     environ = {"PENSTOCK_RUNTIME_DIR": folder, "PENSTOCK_WARM_MINUTES": "5"}
-    yield Penstock(environ)
-    if any(Path(folder).glob("*.sock")):
-        stop = "from penstock.backends.local.workers import Workers\nwith Workers() as workers: workers.stop_zygote()"
-        subprocess.run([sys.executable, "-c", stop], env={**os.environ, **environ}, check=True, timeout=60)
+    command = Penstock(environ)
+    yield command
+    stopped = command("warm", "--stop", timeout=60)
+    assert stopped.status == 0, stopped.stderr
     shutil.rmtree(folder)

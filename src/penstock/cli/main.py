@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "new": ("penstock.cli.new", "new", "Create a project from a template."),
     "validate": ("penstock.cli.validate", "validate", "Check a declaration; run nothing."),
     "run": ("penstock.cli.run", "run", "Run a pipeline, with live progress."),
+    "warm": ("penstock.cli.warm", "warm", "Load what runs need ahead of the next one."),
     "backfill": ("penstock.cli.backfill", "backfill", "Run a pipeline once for each span of its data."),
     "runs": ("penstock.cli.runs", "runs", "List, show and compare runs, read their logs."),
     "artifacts": ("penstock.cli.artifacts", "artifacts", "List artifacts, show one, trace its lineage."),

@@ -48,6 +48,26 @@ def test_the_answer_comes_at_once(arguments: list[str], tmp_path: Path) -> None:
     assert min(seconds) < SECONDS
 
 
+def test_a_run_says_at_once_what_it_runs(tmp_path: Path) -> None:
+    (tmp_path / "pipeline.yaml").write_text(
+        "penstock: 1\nname: p\nnodes:\n  examples: {component: CsvExampleGen, input_base: data}\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONPYCACHEPREFIX": str(tmp_path / "bytecode")}
+    environ |= {"PENSTOCK_RUNTIME_DIR": str(tmp_path / "rt"), "PENSTOCK_WARM_MINUTES": "0"}
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    command = [sys.executable, "-m", "penstock", "run", str(tmp_path), "--store", str(tmp_path / "store")]
+    seconds = []
+    for _ in range(4):  # the first compiles
+        start = time.perf_counter()
+        with subprocess.Popen(command, env=environ, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            line = process.stderr.readline()
+            seconds.append(time.perf_counter() - start)
+            process.kill()
+        assert line.startswith("penstock ") and "pipeline.yaml" in line
+    assert min(seconds) < SECONDS
+
+
 def test_an_unknown_command_is_a_wrong_call(tmp_path: Path) -> None:
     result = run("-m", "penstock", "vaildate", cwd=tmp_path)
     assert result.returncode == 2

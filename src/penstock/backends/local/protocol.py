@@ -7,7 +7,7 @@ Scheduler to zygote:
     {"do": "load", "modules": [name, ...]}   loads packages that the jobs to come will import
     {"do": "stop"}   ends the zygote as soon as nobody is connected
 Zygote to scheduler:
-    {"event": "ready"}
+    {"event": "ready", "pid": its process id, "idle_seconds": how long it stays when nobody is connected}
     {"event": "started", "job": id, "pid": number}
     {"event": "ended", "job": id, "status": wait status, "outcome": {...} | null}
 """

@@ -59,12 +59,14 @@ class Workers:
     """A connection to the zygote of this environment. Use as a context manager; leaving it ends the jobs."""
 
     def __init__(self) -> None:
-        name = runtime_folder() / f"{_environment_name()}-{environment_state()}"
-        self._log = name.with_suffix(".log")
-        self._connection = _connect(name.with_suffix(".sock"), self._log)
+        socket_path = _socket_path()
+        self._log = socket_path.with_suffix(".log")
+        self._connection = _connect(socket_path, self._log)
         self._reader = protocol.Reader(self._connection)
-        self._waiting: list[protocol.Message] = []
         self.is_ready = False
+        # The zygote's process id, and how long it stays when nobody is connected; 0 until it is ready.
+        self.zygote_pid = 0
+        self.idle_seconds = 0.0
         # Process id, and monotonic time of the start, of each job that runs.
         self.pids: dict[str, int] = {}
         self.started: dict[str, float] = {}
@@ -138,6 +140,7 @@ class Workers:
         for message in messages:
             if message["event"] == "ready":
                 self.is_ready = True
+                self.zygote_pid, self.idle_seconds = message["pid"], message["idle_seconds"]
             elif message["event"] == "started":
                 self.pids[message["job"]] = message["pid"]
                 self.started[message["job"]] = time.monotonic()
@@ -200,6 +203,38 @@ class LazyWorkers:
         return self._workers
 
 
+def are_there() -> bool:
+    """Whether this environment has a zygote, be it ready or still loading."""
+    connection = _try_connect(_socket_path())
+    if connection is not None:
+        connection.close()
+    return connection is not None
+
+
+def stop_all(timeout: float) -> tuple[int, int]:
+    """Lets all zygotes of this Python environment end, those of its earlier states among them.
+
+    Args:
+        timeout: how many seconds to wait for their end. One that is loading, or has jobs, takes longer.
+
+    Returns:
+        How many there were, and how many of these are still there.
+    """
+    asked = _ask_to_stop(_socket_path(), and_this=True)
+    deadline = time.monotonic() + timeout
+    while asked and time.monotonic() < deadline:
+        left = []
+        for path in asked:
+            connection = _try_connect(path)
+            if connection is not None:
+                connection.close()
+                left.append(path)
+        if not left:
+            return len(asked), 0
+        time.sleep(0.1)
+    return len(asked), len(asked)
+
+
 def runtime_folder() -> Path:
     """The user's own folder for sockets and logs of worker processes, made if missing.
 
@@ -234,13 +269,17 @@ def environment_state() -> str:
     return digest.hexdigest()[:8]
 
 
+def _socket_path() -> Path:
+    return runtime_folder() / f"{_environment_name()}-{environment_state()}.sock"
+
+
 def _connect(path: Path, log: Path) -> socket.socket:
     if len(os.fsencode(path)) > _MOST_SOCKET_BYTES:
         raise WorkerError(f"{path}: too long for a socket's path; set {RUNTIME_VARIABLE} to a shorter folder")
     with _exclusive(path.with_suffix(".lock")):
         connection = _try_connect(path)
         if connection is None:
-            _stop_outdated(path)
+            _ask_to_stop(path)
             _start(path, log)
             connection = _try_connect(path)
     if connection is None:
@@ -258,11 +297,20 @@ def _try_connect(path: Path) -> socket.socket | None:
     return connection
 
 
-def _stop_outdated(path: Path) -> None:
-    """Lets zygotes of this environment's earlier states end: nobody will come to them any more."""
+def _ask_to_stop(path: Path, and_this: bool = False) -> list[Path]:
+    """Lets zygotes of this environment's earlier states end: nobody will come to them any more.
+
+    Args:
+        path: the socket of the zygote of its present state.
+        and_this: whether that one is to end too.
+
+    Returns:
+        The sockets of those that were asked.
+    """
     environment, _, _ = path.name.partition("-")
+    asked = []
     for other in path.parent.glob(f"{environment}-*.sock"):
-        if other == path:
+        if other == path and not and_this:
             continue
         connection = _try_connect(other)
         if connection is None:
@@ -270,6 +318,8 @@ def _stop_outdated(path: Path) -> None:
             continue
         with connection:
             protocol.send(connection, {"do": "stop"})
+        asked.append(other)
+    return asked
 
 
 def _start(path: Path, log: Path) -> None:

@@ -101,7 +101,7 @@ class Zygote:
         client = _Client(connection, protocol.Reader(connection))
         self._clients.add(client)
         self._selector.register(connection, selectors.EVENT_READ, (self._serve_client, client))
-        self._send(client, {"event": "ready"})
+        self._send(client, {"event": "ready", "pid": os.getpid(), "idle_seconds": self._idle_seconds})
 
     def _serve_client(self, client: _Client) -> None:
         try:
@@ -141,10 +141,9 @@ class Zygote:
         self._idle_since = time.monotonic()
 
     def _send(self, client: _Client, message: protocol.Message) -> None:
-        try:
+        # One that has gone may have left a message, which is read before its end is.
+        with contextlib.suppress(OSError):
             protocol.send(client.connection, message)
-        except OSError:
-            self._drop(client)
 
     def _start(self, client: _Client, message: protocol.Message) -> None:
         outcome = os.memfd_create("penstock-outcome")
