@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 
 import click
 
 from penstock.cli import output
+from penstock.cli.durations import seconds_of
 from penstock.cli.reading import json_option, open_for_reading, store_option
 from penstock.errors import UsageError
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @click.command()
@@ -33,7 +31,7 @@ def gc(
 
     if keep_last is None and older_than is None:
         raise UsageError("Say which runs may go: --keep-last N, --older-than AGE, or both.")
-    age = None if older_than is None else _age_seconds(older_than)
+    age = None if older_than is None else seconds_of("--older-than", older_than)
     with open_for_reading(store) as database:
         found = garbage.find(database, keep_last=keep_last, older_than_seconds=age, pipeline=pipeline, now=time.time())
         location = database.location
@@ -54,10 +52,3 @@ def gc(
     what = f"{len(found.runs)} runs, {len(found.artifacts)} artifacts, {found.size_bytes / 1e6:,.1f} MB"
     stays = f"; {found.kept} of their artifacts stay, as they are still needed" if found.kept else ""
     output.say(f"{'Would remove' if dry_run else 'Removed'} {what}{stays}.")
-
-
-def _age_seconds(text: str) -> float:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd])", text)
-    if match is None:
-        raise UsageError(f"--older-than {text}: wants an age such as 30d, 12h, 90m or 3600s.")
-    return float(match[1]) * _SECONDS[match[2]]

@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "cache": ("penstock.cli.cache", "cache", "Explain why a node hit or missed the cache."),
     "gc": ("penstock.cli.gc", "gc", "Remove old runs with what nobody needs of them."),
     "compile": ("penstock.cli.compile", "compile_", "Write the package a backend takes."),
+    "schedule": ("penstock.cli.schedule", "schedule", "Create, list and change schedules of runs."),
+    "scheduler": ("penstock.cli.scheduler", "scheduler", "Start the runs that are scheduled, on this machine."),
     "dashboard": ("penstock.cli.dashboard", "dashboard", "Serve the web pages of a store."),
     "doctor": ("penstock.cli.doctor", "doctor", "Check this machine; say how to mend what is wrong."),
 }

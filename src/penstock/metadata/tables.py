@@ -1,12 +1,13 @@
-"""Penstock's own tables: runs, their nodes, what people approved and noted, summaries and plots of artifacts."""
+"""Penstock's own tables: runs, their nodes, what people approved and noted, views of artifacts, schedules."""
 
 from __future__ import annotations
 
 from penstock.errors import StoreError
 from penstock.metadata.database import Database
 
-# Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`.
-SCHEMA_VERSION = 3
+# Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`, version 4
+# `penstock_schedules` and `penstock_ticks`.
+SCHEMA_VERSION = 4
 
 # Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
 # relative to the store's folder.
@@ -76,6 +77,27 @@ _STATEMENTS = (
         run_id TEXT NOT NULL PRIMARY KEY,
         name TEXT NOT NULL,
         description TEXT NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS penstock_schedules (
+        name TEXT NOT NULL PRIMARY KEY,
+        source TEXT NOT NULL,
+        environment TEXT,
+        parameters TEXT NOT NULL,
+        cron TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        catch_up INTEGER NOT NULL,
+        overlap TEXT NOT NULL,
+        jitter_seconds DOUBLE PRECISION NOT NULL,
+        paused INTEGER NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL,
+        handled_until DOUBLE PRECISION NOT NULL)""",
+    """CREATE TABLE IF NOT EXISTS penstock_ticks (
+        schedule TEXT NOT NULL,
+        due_at DOUBLE PRECISION NOT NULL,
+        start_at DOUBLE PRECISION NOT NULL,
+        state TEXT NOT NULL,
+        run_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (schedule, due_at))""",
 )
 
 
