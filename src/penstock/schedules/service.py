@@ -133,7 +133,7 @@ class Service:
 
     def _run(self, schedule: Schedule, tick: Tick) -> None:
         location = self._database.location
-        log = location.folder / "schedules" / schedule.name / f"{tick.run_id}.log"
+        log = location.run_folder(tick.run_id) / "output.txt"
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as stream:
             process = subprocess.Popen(
