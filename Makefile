@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run test test-components test-dashboard test-exhaustive test-servers lint format lock wheel bench-scheduler clean
+.PHONY: help setup run bench test test-components test-dashboard test-exhaustive test-servers lint format lock wheel bench-scheduler clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -71,6 +71,9 @@ lock: $(STAMP) ## resolve requirements.lock anew; LOCK_FLAGS=--upgrade takes the
 
 wheel: $(STAMP) ## build dist/penstock-VERSION-py3-none-any.whl
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+bench: $(STAMP) ## compare with TFX's own runner, and write benchmarks/README.md (BENCH_FLAGS="--only small")
+	$(BIN)/python -m benchmarks.against_tfx $(BENCH_FLAGS)
 
 bench-scheduler: $(STAMP) ## measure what the local scheduler adds to a node (20 minutes; BENCH_FLAGS=--write keeps it)
 	$(BIN)/python benchmarks/scheduler.py $(BENCH_FLAGS)

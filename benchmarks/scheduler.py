@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
@@ -57,18 +58,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[250, 500, 1000, 2000], help="numbers of nodes")
     parser.add_argument("--write", action="store_true", help=f"write {RESULTS.name} too")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="penstock-bench-") as name:
-        folder = Path(name)
-        run(folder, "warm-up", 1)
-        measured = [run(folder, f"nodes-{nodes}", nodes) for nodes in options.sizes]
-        run(folder, "cached", CACHED_NODES)
-        cached = run(folder, "cached", CACHED_NODES)
-        start = process_start_seconds()
-    text = table(measured, cached, start, load)
+        text = measure(Path(name), options.sizes)
     print(text)
     if options.write:
         RESULTS.write_text(text + "\n")
+
+
+def measure(folder: Path, sizes: Sequence[int]) -> str:
+    """Runs pipelines of these numbers of nodes in a folder, and returns the results as Markdown."""
+    load = os.getloadavg()[0]
+    run(folder, "warm-up", 1)
+    measured = [run(folder, f"nodes-{nodes}", nodes) for nodes in sizes]
+    run(folder, "cached", CACHED_NODES)
+    cached = run(folder, "cached", CACHED_NODES)
+    return table(measured, cached, process_start_seconds(), load)
 
 
 def run(folder: Path, name: str, nodes: int) -> Measured:
