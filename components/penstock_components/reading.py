@@ -53,6 +53,9 @@ class Decoding:
     batch_rows: int | None = None
 
 
+Read = Callable[[Sequence[str], Decoding], Iterator[pa.RecordBatch]]
+
+
 def shards(patterns: str | Sequence[str]) -> list[str]:
     """Returns the files that match one or several patterns, sorted, without ones that begin with a dot.
 
@@ -133,30 +136,35 @@ class ReadRecordBatches(beam.PTransform):
     Args:
         patterns: the shards.
         decoding: which columns, and how many rows at a time.
+        read: what reads a shard; takes and gives what `record_batches` does.
     """
 
-    def __init__(self, patterns: str | Sequence[str], decoding: Decoding = Decoding()) -> None:
+    def __init__(
+        self, patterns: str | Sequence[str], decoding: Decoding = Decoding(), read: Read = record_batches
+    ) -> None:
         super().__init__()
         self._patterns = patterns
         self._decoding = decoding
+        self._read = read
 
     def expand(self, begin: Any) -> Any:
         paths = shards(self._patterns)
         return (
             begin.pipeline
             | "Shards" >> beam.Create(paths, reshuffle=len(paths) > 1)
-            | "Read" >> beam.ParDo(_Read(self._decoding))
+            | "Read" >> beam.ParDo(_Read(self._decoding, self._read))
         )
 
 
 @beam.typehints.with_input_types(str)
 @beam.typehints.with_output_types(pa.RecordBatch)
 class _Read(beam.DoFn):
-    def __init__(self, decoding: Decoding) -> None:
+    def __init__(self, decoding: Decoding, read: Read) -> None:
         self._decoding = decoding
+        self._read = read
 
     def process(self, path: str) -> Iterator[pa.RecordBatch]:
-        yield from record_batches([path], self._decoding)
+        yield from self._read([path], self._decoding)
 
 
 def _one_ahead(function: Callable[[_Given], _Made], items: Iterable[_Given]) -> Iterator[_Made]:

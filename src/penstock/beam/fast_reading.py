@@ -10,6 +10,7 @@ from typing import Any
 
 from tfx_bsl.tfxio import tf_example_record
 
+from penstock.beam import kept_batches
 from penstock_components import reading
 
 
@@ -26,4 +27,5 @@ def _beam_source(tfxio: Any, batch_size: int | None = None) -> reading.ReadRecor
         raw_record_column=tfxio.raw_record_column_name,
         batch_rows=batch_size,
     )
-    return reading.ReadRecordBatches(tfxio._file_pattern, decoding)
+    kept_batches.expect(reading.shards(tfxio._file_pattern))
+    return reading.ReadRecordBatches(tfxio._file_pattern, decoding, kept_batches.record_batches)
