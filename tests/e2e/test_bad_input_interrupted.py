@@ -56,6 +56,7 @@ def assert_mended_run_reuses_what_finished(project: Project) -> None:
 def test_ctrl_c_while_a_node_runs(project: Project, tmp_path: Path) -> None:
     process = project.start("--run-id", "stopped")
     wait_for((tmp_path / "pids").exists, process)
+    wait_for(lambda: project.states("stopped")["apart"] == "succeeded", process)
     assert len(running_processes(tmp_path / "pids")) == 2
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
@@ -109,6 +110,7 @@ def test_a_scheduler_that_is_killed(project: Project, tmp_path: Path) -> None:
     """Its workers end with it, and the run shows as interrupted."""
     process = project.start("--run-id", "killed")
     wait_for((tmp_path / "pids").exists, process)
+    wait_for(lambda: project.states("killed")["apart"] == "succeeded", process)
     os.kill(process.pid, signal.SIGKILL)
     process.communicate(timeout=60)
     wait_for(lambda: not running_processes(tmp_path / "pids"))
