@@ -10,6 +10,7 @@ from penstock.dashboard.redaction import Redactor, is_secret
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import parameters_since
+from penstock.metadata.tables import SCHEMA_VERSION
 
 _KEPT = 4
 
@@ -52,12 +53,14 @@ class Connections:
     def _learn(self, database: Database) -> None:
         found = parameters_since(database, self._learnt_until)
         for created_at, parameters in found:
-            self._redact.learn(str(value) for name, value in parameters.items() if is_secret(name))
+            self._redact.learn(
+                value for name, value in parameters.items() if isinstance(value, str) and is_secret(name)
+            )
             self._learnt_until = max(self._learnt_until, created_at)
 
     def _give_back(self, database: Database) -> None:
-        # A connection to a store that is not there does not notice when it is made.
-        if not database.has_own_tables:
+        # A connection to a store that is not there, or is an older one, does not notice when its tables are made.
+        if database.tables_version < SCHEMA_VERSION:
             database.close()
             return
         try:

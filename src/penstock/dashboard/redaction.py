@@ -18,18 +18,20 @@ _SECRET_NAME = re.compile(
     r"|(secret|token|password|apikey)$",
     re.IGNORECASE,
 )
+# The shell's working folders.
+_FOLDERS = ("PWD", "OLDPWD")
 # Shorter values would take innocent words out of pages.
 _LEAST_LENGTH = 8
 
 
 def is_secret(name: str) -> bool:
     """Whether a parameter or variable of this name holds a secret."""
-    return _SECRET_NAME.search(name) is not None
+    return name not in _FOLDERS and _SECRET_NAME.search(name) is not None
 
 
 def shown(name: str, value: Any) -> Any:
-    """A named value as people may see it."""
-    return HIDDEN if value not in (None, "") and is_secret(name) else value
+    """A named value as people may see it; numbers are no secrets, as a limit of tokens is none."""
+    return HIDDEN if isinstance(value, str) and value and is_secret(name) else value
 
 
 def shown_values(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Callable
 
@@ -12,6 +13,7 @@ from penstock.dashboard.settings import Settings, check
 from penstock.errors import PenstockError
 
 _LAST_SECONDS = 5
+_QUEUED = 256
 
 
 class _Server(uvicorn.Server):
@@ -43,6 +45,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host.strip("[]"), settings.port))
+        # Who reads where the dashboard is may ask at once.
+        listening.listen(_QUEUED)
     except OSError as error:
         listening.close()
         raise PenstockError(
@@ -61,4 +65,9 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         timeout_graceful_shutdown=_LAST_SECONDS,
         lifespan="on",
     )
-    _Server(config, app.state.context).run(sockets=[listening])
+    # uvicorn ends well on SIGTERM and then sends it once more to whom it was meant for; that is us.
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        _Server(config, app.state.context).run(sockets=[listening])
+    finally:
+        signal.signal(signal.SIGTERM, before)

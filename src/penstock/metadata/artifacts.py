@@ -13,7 +13,7 @@ from penstock.metadata.executions import (
     INTERNAL_OUTPUT_EVENT,
     OUTPUTS_SQL,
     Use,
-    executions_of_run,
+    first_output_events,
     first_outputs,
     property_value,
     read_uses,
@@ -207,8 +207,8 @@ def artifacts_of_node(database: Database, run_id: str, node_id: str) -> NodeArti
 
     An attempt that failed counts for its inputs alone.
     """
-    uses = [use for use in _uses_of_run(database, run_id) if use.execution.node == node_id]
-    artifacts = read_artifacts(database, [use.artifact_id for use in uses])
+    every, artifacts = read_events(database, _events_of_run(database, run_id))
+    uses = [use for use in every if use.execution.node == node_id]
     sides: dict[str, dict[str, list[Artifact]]] = {"input": {}, "output": {}}
     for use in sorted(uses, key=lambda use: (use.key or "", use.index)):
         listed = sides[use.direction].setdefault(use.key or "", [])
@@ -231,41 +231,68 @@ def outputs_of_execution(database: Database, execution_id: int) -> list[int]:
 
 def outputs_of_run(database: Database, run_id: str) -> list[tuple[str, Artifact]]:
     """(node id, artifact) for everything a run's nodes output, also from the cache, in the order they did."""
-    uses = _uses_of_run(database, run_id, f"AND type IN {OUTPUTS_SQL}")
-    artifacts = read_artifacts(database, [use.artifact_id for use in uses])
+    uses, artifacts = read_events(database, _events_of_run(database, run_id, f"AND e.type IN {OUTPUTS_SQL}"))
     return [(use.execution.node, artifacts[use.artifact_id]) for use in uses if use.execution.node is not None]
 
 
-def _uses_of_run(database: Database, run_id: str, condition: str = "") -> list[Use]:
-    executions = [execution.execution_id for execution in executions_of_run(database, run_id)]
-    events: list[Row] = []
-    for names, values in in_parts(executions):
-        events += database.query(
-            f"SELECT id, artifact_id, execution_id, type FROM Event WHERE execution_id IN ({names}) "
-            f"AND type IN (1, 2, 3, 4, 5, {INTERNAL_OUTPUT_EVENT}) {condition} ORDER BY id",
-            values,
-        )
-    return read_uses(database, events)
+def read_events(database: Database, events: Sequence[Row]) -> tuple[list[Use], dict[int, Artifact]]:
+    """Completes rows of Event, in their order, and reads their artifacts, by id in ascending order.
+
+    Executions and keys of both, the events and the artifacts' producers, are read at once.
+    """
+    ids = sorted({event["artifact_id"] for event in events})
+    rows: list[Row] = []
+    for names, values in in_parts(ids):
+        rows += _rows(database, f"a.id IN ({names}) ORDER BY a.id", values)
+    firsts = first_output_events(database, ids)
+    known = {event["id"] for event in events}
+    read = read_uses(database, [*events, *(first for first in firsts if first["id"] not in known)])
+    makers = {(first["artifact_id"], first["execution_id"]) for first in firsts}
+    producers = {
+        use.artifact_id: use
+        for use in read
+        if use.direction == "output" and (use.artifact_id, use.execution.execution_id) in makers
+    }
+    asked = {(event["artifact_id"], event["execution_id"]) for event in events}
+    uses = [use for use in read if (use.artifact_id, use.execution.execution_id) in asked]
+    return uses, {row["id"]: _artifact(row, producers.get(row["id"])) for row in rows}
+
+
+def _events_of_run(database: Database, run_id: str, condition: str = "") -> list[Row]:
+    if not database.has_mlmd():
+        return []
+    return database.query(
+        "SELECT e.id, e.artifact_id, e.execution_id, e.type FROM Context c JOIN Type t ON t.id = c.type_id "
+        "JOIN Association s ON s.context_id = c.id JOIN Event e ON e.execution_id = s.execution_id "
+        "WHERE t.name = 'pipeline_run' AND c.name = :run "
+        f"AND e.type IN (1, 2, 3, 4, 5, {INTERNAL_OUTPUT_EVENT}) {condition} ORDER BY e.id",
+        {"run": run_id},
+    )
 
 
 def _read(database: Database, condition: str, parameters: Mapping[str, Any]) -> list[Artifact]:
-    rows = database.query(
+    rows = _rows(database, condition, parameters)
+    producers = first_outputs(database, [row["id"] for row in rows])
+    return [_artifact(row, producers.get(row["id"])) for row in rows]
+
+
+def _rows(database: Database, condition: str, parameters: Mapping[str, Any]) -> list[Row]:
+    return database.query(
         "SELECT a.id, t.name AS type, a.uri, a.state, a.name, a.create_time_since_epoch AS created, "
         "a.last_update_time_since_epoch AS updated FROM Artifact a JOIN Type t ON t.id = a.type_id "
         f"WHERE {condition}",
         parameters,
     )
-    producers = first_outputs(database, [row["id"] for row in rows])
-    return [
-        Artifact(
-            artifact_id=row["id"],
-            type=row["type"],
-            uri=row["uri"] or "",
-            state=ARTIFACT_STATES[row["state"] or 0],
-            created_at=row["created"] / 1000,
-            updated_at=row["updated"] / 1000,
-            name=row["name"],
-            producer=producers.get(row["id"]),
-        )
-        for row in rows
-    ]
+
+
+def _artifact(row: Row, producer: Use | None) -> Artifact:
+    return Artifact(
+        artifact_id=row["id"],
+        type=row["type"],
+        uri=row["uri"] or "",
+        state=ARTIFACT_STATES[row["state"] or 0],
+        created_at=row["created"] / 1000,
+        updated_at=row["updated"] / 1000,
+        name=row["name"],
+        producer=producer,
+    )

@@ -55,10 +55,8 @@ def compare(database: Database, first: Run, second: Run) -> Comparison:
     nodes: list[dict[str, NodeRecord]] = [
         {node.node_id: node for node in nodes_of(database, run.run_id)} for run in (first, second)
     ]
-    rows = [
-        [row for found in metrics.evaluations_of_run(database, run.run_id) for row in found.slices]
-        for run in (first, second)
-    ]
+    evaluations = metrics.evaluations_of_runs(database, [first.run_id, second.run_id])
+    rows = [[row for found in evaluations[run.run_id] for row in found.slices] for run in (first, second)]
     differences = metrics.compare(rows[1], rows[0])
     return Comparison(
         first=first,

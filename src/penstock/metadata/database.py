@@ -31,10 +31,12 @@ class Database(ABC):
     Attributes:
         location: the store this is a connection to.
         has_own_tables: whether Penstock's tables were there when the connection was made.
+        tables_version: which version they had then; 0 if they were not there.
     """
 
     blob_type: str
     has_own_tables: bool
+    tables_version: int = 0
 
     def __init__(self, location: StoreLocation):
         self.location = location
@@ -105,6 +107,8 @@ def connect(location: StoreLocation, *, create: bool, busy_timeout_seconds: floa
         if create:
             tables.create(database)
         tables.check_version(database)
+        if database.has_own_tables:
+            database.tables_version = tables.version(database)
     except BaseException:
         database.close()
         raise

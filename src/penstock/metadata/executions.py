@@ -118,6 +118,11 @@ def read_executions(database: Database, execution_ids: Iterable[int]) -> dict[in
 
 def first_outputs(database: Database, artifact_ids: Sequence[int]) -> dict[int, Use]:
     """For each of these artifacts its producer: the first execution that output it."""
+    return {use.artifact_id: use for use in read_uses(database, first_output_events(database, artifact_ids))}
+
+
+def first_output_events(database: Database, artifact_ids: Sequence[int]) -> list[Row]:
+    """The event (id, artifact_id, execution_id, type) by which each of these artifacts was first output."""
     rows: list[Row] = []
     for names, values in in_parts(artifact_ids):
         rows += database.query(
@@ -125,7 +130,7 @@ def first_outputs(database: Database, artifact_ids: Sequence[int]) -> dict[int, 
             f"WHERE o.artifact_id IN ({names}) AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}",
             values,
         )
-    return {use.artifact_id: use for use in read_uses(database, rows)}
+    return rows
 
 
 def read_uses(database: Database, events: Sequence[Row]) -> list[Use]:

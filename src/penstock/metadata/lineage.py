@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.errors import UsageError
-from penstock.metadata.artifacts import Artifact, not_found, read_artifacts
+from penstock.metadata.artifacts import Artifact, not_found, read_artifacts, read_events
 from penstock.metadata.database import Database, Row
-from penstock.metadata.executions import CACHED, FIRST_OUTPUT_SQL, INPUTS_SQL, OUTPUTS_SQL, Execution, Use, read_uses
+from penstock.metadata.executions import CACHED, FIRST_OUTPUT_SQL, INPUTS_SQL, OUTPUTS_SQL, Execution, Use
 
 DIRECTIONS = ("up", "down")
 
@@ -85,10 +85,30 @@ def lineage(database: Database, artifact_id: int, direction: str = "up", depth: 
     if depth is not None and depth < 1:
         raise UsageError(f"Lineage cannot go over {depth} executions. Allowed: 1 and more.")
     events = _events(database, artifact_id, direction, depth) if database.has_mlmd() else []
-    artifacts = read_artifacts(database, [artifact_id, *(event["artifact_id"] for event in events)])
+    edges, artifacts = read_events(database, events)
+    if artifact_id not in artifacts:
+        artifacts = dict(sorted({**artifacts, **read_artifacts(database, [artifact_id])}.items()))
     if artifact_id not in artifacts:
         raise not_found(database, artifact_id)
-    edges = read_uses(database, events)
+    executions = {use.execution.execution_id: use.execution for use in edges}
+    return Lineage(artifact_id, artifacts, dict(sorted(executions.items())), edges)
+
+
+def neighbours(database: Database, artifact_id: int) -> Lineage:
+    """An artifact's producer with what it took, and its consumers with what they put out.
+
+    Raises:
+        ArtifactNotFoundError: there is no such artifact.
+    """
+    if not database.has_mlmd():
+        raise not_found(database, artifact_id)
+    parameters = {"start": artifact_id, "increment": 1, "depth": 1}
+    found = {event["id"]: event for sql in (_UP, _DOWN) for event in database.query(sql, parameters)}
+    edges, artifacts = read_events(database, [found[event_id] for event_id in sorted(found)])
+    if artifact_id not in artifacts:
+        artifacts = {**artifacts, **read_artifacts(database, [artifact_id])}
+    if artifact_id not in artifacts:
+        raise not_found(database, artifact_id)
     executions = {use.execution.execution_id: use.execution for use in edges}
     return Lineage(artifact_id, artifacts, dict(sorted(executions.items())), edges)
 

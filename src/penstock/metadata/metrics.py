@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.metadata.artifacts import outputs_of_run, read_properties
-from penstock.metadata.database import Database
+from penstock.metadata.database import Database, Row, in_parts
+from penstock.metadata.executions import OUTPUTS_SQL
 from penstock.metadata.runs import find_summaries
 
 EVALUATION = "evaluation"
@@ -102,6 +103,55 @@ def evaluations_of_run(database: Database, run_id: str) -> list[Evaluation]:
     ]
 
 
+def results_of_run(database: Database, run_id: str, nodes: Mapping[int, str]) -> tuple[list[Evaluation], Verdict]:
+    """The evaluations of a run and what it decided, as the functions beside this one tell, in three queries.
+
+    Args:
+        database: the store.
+        run_id: the run.
+        nodes: node id by execution id.
+    """
+    rows = _decisive_outputs(database, [run_id])
+    return _evaluations(database, rows, nodes), _verdict(database, {row["artifact_id"]: row["type"] for row in rows})
+
+
+def evaluations_of_runs(database: Database, run_ids: Sequence[str]) -> dict[str, list[Evaluation]]:
+    """The evaluations of several runs by run id, without the names of their nodes, in two queries."""
+    rows = _decisive_outputs(database, run_ids)
+    found = {evaluation.artifact_id: evaluation for evaluation in _evaluations(database, rows, {})}
+    return {
+        run_id: [found[row["artifact_id"]] for row in rows if row["run"] == run_id and row["artifact_id"] in found]
+        for run_id in run_ids
+    }
+
+
+def _decisive_outputs(database: Database, run_ids: Sequence[str]) -> list[Row]:
+    """What runs put out of evaluations, blessings and pushed models: artifact_id, execution_id, type and run."""
+    rows: list[Row] = []
+    if not database.has_mlmd():
+        return rows
+    for names, values in in_parts(run_ids):
+        rows += database.query(
+            "SELECT e.artifact_id, e.execution_id, at.name AS type, c.name AS run "
+            "FROM Context c JOIN Type t ON t.id = c.type_id "
+            "JOIN Association s ON s.context_id = c.id JOIN Event e ON e.execution_id = s.execution_id "
+            "JOIN Artifact a ON a.id = e.artifact_id JOIN Type at ON at.id = a.type_id "
+            f"WHERE t.name = 'pipeline_run' AND c.name IN ({names}) AND e.type IN {OUTPUTS_SQL} "
+            "AND at.name IN ('ModelEvaluation', 'ModelBlessing', 'PushedModel') ORDER BY e.id",
+            values,
+        )
+    return rows
+
+
+def _evaluations(database: Database, rows: Sequence[Row], nodes: Mapping[int, str]) -> list[Evaluation]:
+    summaries = find_summaries(database, [row["artifact_id"] for row in rows], EVALUATION)
+    return [
+        evaluation_of(nodes.get(row["execution_id"], ""), row["artifact_id"], summaries[row["artifact_id"]].content)
+        for row in rows
+        if row["artifact_id"] in summaries
+    ]
+
+
 def slices_by(evaluation: Evaluation, features: Sequence[str]) -> list[SliceMetrics]:
     """Overall and the slices by exactly these features."""
     return [row for row in evaluation.slices if not row.slice or set(row.slice) == set(features)]
@@ -139,14 +189,17 @@ def metric_names(rows: Sequence[SliceMetrics]) -> list[str]:
 
 def verdict_of_run(database: Database, run_id: str) -> Verdict:
     """Reads a run's blessing and push off the properties TFX's Evaluator and Pusher give their outputs."""
-    outputs = [artifact for _, artifact in outputs_of_run(database, run_id)]
-    decisive = {a.artifact_id: a.type for a in outputs if a.type in ("ModelBlessing", "PushedModel")}
+    return _verdict(database, {artifact.artifact_id: artifact.type for _, artifact in outputs_of_run(database, run_id)})
+
+
+def _verdict(database: Database, types: Mapping[int, str]) -> Verdict:
+    decisive = [artifact_id for artifact_id, type_ in types.items() if type_ in ("ModelBlessing", "PushedModel")]
     blessed: bool | None = None
     pushed_to: str | None = None
-    for artifact_id, properties in read_properties(database, list(decisive)).items():
-        if decisive[artifact_id] == "ModelBlessing" and "blessed" in properties:
+    for artifact_id, properties in read_properties(database, decisive).items():
+        if types[artifact_id] == "ModelBlessing" and "blessed" in properties:
             blessed = bool(properties["blessed"])
-        elif decisive[artifact_id] == "PushedModel" and properties.get("pushed"):
+        elif types[artifact_id] == "PushedModel" and properties.get("pushed"):
             pushed_to = str(properties.get("pushed_destination", "")) or None
     return Verdict(blessed, pushed_to)
 

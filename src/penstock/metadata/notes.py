@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.errors import UsageError
-from penstock.metadata import tables
 from penstock.metadata.database import Database, in_parts
 
 _SINCE_VERSION = 3
@@ -25,12 +24,10 @@ class Note:
 def find(database: Database, run_ids: Sequence[str]) -> dict[str, Note]:
     """The notes on these runs by run id; runs without one are left out."""
     found: dict[str, Note] = {}
-    if not database.has_own_tables or tables.version(database) < _SINCE_VERSION:
+    if database.tables_version < _SINCE_VERSION:
         return found
     for names, values in in_parts(run_ids):
-        rows = database.query(
-            f"SELECT run_id, name, description FROM penstock_notes WHERE run_id IN ({names})", values
-        )
+        rows = database.query(f"SELECT run_id, name, description FROM penstock_notes WHERE run_id IN ({names})", values)
         found |= {row["run_id"]: Note(row["name"], row["description"]) for row in rows}
     return found
 

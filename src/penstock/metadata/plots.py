@@ -9,7 +9,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from penstock.metadata import tables
 from penstock.metadata.database import Database, in_parts
 
 Slice = Mapping[str, str]
@@ -31,7 +30,7 @@ def put(database: Database, artifact_id: int, plots: Sequence[Mapping[str, Any]]
 def find(database: Database, artifact_id: int, slices: Sequence[Slice]) -> dict[str, dict[str, Any]]:
     """The plots of these slices of an evaluation, by `slice_key`; slices without any are left out."""
     found: dict[str, dict[str, Any]] = {}
-    if not database.has_own_tables or tables.version(database) < _SINCE_VERSION:
+    if database.tables_version < _SINCE_VERSION:
         return found
     for names, values in in_parts([slice_key(entry) for entry in slices]):
         for row in database.query(

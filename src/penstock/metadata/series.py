@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from penstock.metadata.artifacts import Artifact, list_artifacts
 from penstock.metadata.database import Database
+from penstock.metadata.executions import FIRST_OUTPUT_SQL, OUTPUTS_SQL
 from penstock.metadata.metrics import EVALUATION, EXAMPLE_COUNT, Evaluation, evaluation_of
 from penstock.metadata.runs import find_summaries
 
@@ -69,6 +70,33 @@ class Evaluations:
             for artifact in reversed(artifacts)
             if artifact.artifact_id in evaluations
         ]
+
+
+@dataclass(frozen=True)
+class EvaluationChoice:
+    """An evaluation to choose: its artifact, and the run and pipeline that put it out first."""
+
+    artifact_id: int
+    run_id: str | None
+    pipeline: str | None
+
+
+def newest_evaluations(database: Database, limit: int) -> list[EvaluationChoice]:
+    """The newest evaluations, the newest first, in one query; whether they have a summary is not looked at."""
+    if not database.has_mlmd():
+        return []
+    context = (
+        "(SELECT min(c.name) FROM Association s JOIN Context c ON c.id = s.context_id "
+        "JOIN Type ct ON ct.id = c.type_id WHERE s.execution_id = o.execution_id AND ct.name = '{}')"
+    )
+    rows = database.query(
+        f"SELECT a.id, {context.format('pipeline_run')} AS run, {context.format('pipeline')} AS pipeline "
+        "FROM Artifact a JOIN Type t ON t.id = a.type_id "
+        f"LEFT JOIN Event o ON o.artifact_id = a.id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL} "
+        "WHERE t.name = :type ORDER BY a.id DESC LIMIT :limit",
+        {"type": EVALUATION_TYPE, "limit": limit},
+    )
+    return [EvaluationChoice(row["id"], row["run"], row["pipeline"]) for row in rows]
 
 
 def key_metric(evaluation: Evaluation) -> str | None:

@@ -49,10 +49,18 @@ def view(uri: str) -> View:
         "blessed": None if validation is None else bool(validation.validation_ok),
         "plots": [
             {"slice": _features(slice_key), "plots": found}
-            for slice_key, values in result.plots
+            for slice_key, values in _plots(uri, result)
             if (found := plot_data.views(values))
         ],
     }
+
+
+def _plots(uri: str, result: Any) -> Iterable[tuple[Any, Mapping[str, Any]]]:
+    """Returns the candidate's plots by slice; beside a baseline's, TFMA finds none unless told whose."""
+    candidates = [spec.name for spec in result.config.model_specs if not spec.is_baseline]
+    if len(result.config.model_specs) > 1 and len(candidates) == 1:
+        result = tfma.load_eval_result(uri, model_name=candidates[0])
+    return [(slice_key, values) for slice_key, values in result.plots if values]
 
 
 def _has_validations(uri: str) -> bool:

@@ -17,14 +17,14 @@ from penstock.metadata import artifacts as records
 from penstock.metadata.artifacts import Artifact
 from penstock.metadata.database import Database
 from penstock.metadata.executions import ARTIFACT_STATES, Execution, executions_of_run
-from penstock.metadata.lineage import Lineage, lineage
+from penstock.metadata.lineage import Lineage, neighbours
 from penstock.metadata.metrics import EVALUATION, Evaluation, evaluation_of
 from penstock.metadata.runs import Summary, find_run, find_summaries, find_summary
 
 _STATISTICS, _SCHEMA, _BLESSING, _MODEL_RUN = "statistics", "schema", "blessing", "model_run"
 _COMPARABLE = (_STATISTICS, _SCHEMA)
 _ORDERS = ("change", "missing", "name")
-_LARGEST_ID = 2**53
+LARGEST_ID = 2**53
 
 router = APIRouter()
 
@@ -127,22 +127,25 @@ def show_artifact(
     context = app.context_of(request)
     check_id(artifact_id)
     with context.connections.reading() as database:
-        details = records.get_artifact(database, artifact_id)
+        around = neighbours(database, artifact_id)
+        artifact = around.artifacts[artifact_id]
+        properties = records.read_properties(database, [artifact_id])[artifact_id]
         summary = find_summary(database, artifact_id)
-        up, down = lineage(database, artifact_id, "up", 1), lineage(database, artifact_id, "down", 1)
+        maker = artifact.producer.execution.execution_id if artifact.producer else None
+        every = steps(around)
         values: dict[str, Any] = {
-            "title": f"{details.artifact.type} {artifact_id}",
-            "artifact": details.artifact,
-            "properties": shown_values({**details.properties, **details.custom_properties}),
+            "title": f"{artifact.type} {artifact_id}",
+            "artifact": artifact,
+            "properties": shown_values(dict(sorted(properties.items()))),
             "summary": summary,
             "kind": summary.kind if summary else None,
-            "made_by": steps(up),
-            "used_by": steps(down),
+            "made_by": [step for step in every if step.execution.execution_id == maker],
+            "used_by": [step for step in every if step.execution.execution_id != maker],
         }
         if summary is not None:
             values |= _of_kind(
                 database,
-                details.artifact,
+                artifact,
                 summary,
                 {"a": a, "b": b, "against": against, "order": order},
                 values["made_by"],
@@ -152,7 +155,7 @@ def show_artifact(
 
 def check_id(artifact_id: int) -> None:
     """Refuses an id that no database could have."""
-    if not 0 < artifact_id < _LARGEST_ID:
+    if not 0 < artifact_id < LARGEST_ID:
         raise ArtifactNotFoundError(f"There is no artifact {artifact_id}.")
 
 

@@ -10,13 +10,13 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.dashboard import app, bars, intervals, queries, slices, words
-from penstock.dashboard.pages.artifacts import check_id
+from penstock.dashboard.pages.artifacts import LARGEST_ID, check_id
 from penstock.dashboard.rendering import url
 from penstock.metadata import artifacts as records
 from penstock.metadata import plots
 from penstock.metadata.database import Database
 from penstock.metadata.metrics import EXAMPLE_COUNT, Evaluation, metric_names, sliced_features
-from penstock.metadata.series import EVALUATION_TYPE, Evaluations, key_metric
+from penstock.metadata.series import Evaluations, key_metric, newest_evaluations
 
 LEAST_EXAMPLES = 100
 _MOST_BARS = 60
@@ -91,8 +91,13 @@ def show_slices(
     context = app.context_of(request)
     check_id(artifact_id)
     with context.connections.reading() as database:
-        details = records.get_artifact(database, artifact_id)
-        evaluation = find_evaluation(database, context.evaluations, artifact_id)
+        # Both at once; whether the other one is any is checked with the rest of the address.
+        asked = [artifact_id, *([int(against)] if against and against.isascii() and against.isdigit() else [])]
+        found_artifacts = records.read_artifacts(database, [name for name in asked if name < LARGEST_ID])
+        if artifact_id not in found_artifacts:
+            raise records.not_found(database, artifact_id)
+        evaluations = context.evaluations.read(database, list(found_artifacts.values()))
+        evaluation = _known(evaluations, artifact_id)
         choice = choose(
             evaluation,
             metric=metric,
@@ -106,13 +111,13 @@ def show_slices(
             by=by,
             group=group,
         )
-        other = None if choice.against is None else find_evaluation(database, context.evaluations, choice.against)
+        other = None if choice.against is None else _known(evaluations, choice.against)
         values = slices_values(database, evaluation, other, choice)
-        others = records.list_artifacts(database, type=EVALUATION_TYPE, limit=queries.PAGE_SIZE)
+        others = newest_evaluations(database, queries.PAGE_SIZE)
     path = request.url.path
     values |= {
         "title": f"{choice.metric} by {choice.features or 'no slice'}",
-        "artifact": details.artifact,
+        "artifact": found_artifacts[artifact_id],
         "others": [entry for entry in others if entry.artifact_id != artifact_id],
         "bars": bars.draw(
             values["visible"][:_MOST_BARS],
@@ -135,10 +140,15 @@ def find_evaluation(database: Database, evaluations: Evaluations, artifact_id: i
     Raises:
         NotFoundError: the artifact is none, or has no summary.
     """
-    found = evaluations.read(database, list(records.read_artifacts(database, [artifact_id]).values()))
-    if artifact_id not in found:
+    return _known(
+        evaluations.read(database, list(records.read_artifacts(database, [artifact_id]).values())), artifact_id
+    )
+
+
+def _known(evaluations: Mapping[int, Evaluation], artifact_id: int) -> Evaluation:
+    if artifact_id not in evaluations:
         raise app.NotFoundError(f"Artifact {artifact_id} is no evaluation with a summary.")
-    return found[artifact_id]
+    return evaluations[artifact_id]
 
 
 def choose(

@@ -13,7 +13,7 @@ from penstock.dashboard.rendering import url
 from penstock.metadata import plots
 from penstock.metadata.artifacts import pipeline_names
 from penstock.metadata.metrics import metric_names
-from penstock.metadata.series import Point, key_metric
+from penstock.metadata.series import Point, key_metric, newest_evaluations
 
 _MOST = 365
 
@@ -29,13 +29,11 @@ def show_models(
     with context.connections.reading() as database:
         pipelines = pipeline_names(database)
         chosen = queries.choice("pipeline", pipeline, pipelines)
-        points = context.evaluations.series(database, chosen, _MOST) if chosen else []
         if chosen is None:
             # The pipeline evaluated last is the one most likely meant.
-            newest = context.evaluations.series(database, None, 1)
-            if newest and newest[-1].pipeline is not None:
-                chosen = newest[-1].pipeline
-                points = context.evaluations.series(database, chosen, _MOST)
+            newest = newest_evaluations(database, 1)
+            chosen = newest[0].pipeline if newest else None
+        points = context.evaluations.series(database, chosen, _MOST) if chosen else []
     rows = [row for point in points for row in point.evaluation.slices]
     metrics = metric_names(rows)
     slices = {plots.slice_key(row.slice): row.slice for row in rows}

@@ -46,8 +46,10 @@ def show_run(request: Request, run_id: str) -> Response:
                 raise
             return starting(request, launch)
         live = live_values(database, run)
-        evaluations = metrics.evaluations_of_run(database, run.run_id)
-        verdict = metrics.verdict_of_run(database, run.run_id)
+        nodes_by_execution = {
+            node.execution_id: node.node_id for node in live["nodes"] if node.execution_id is not None
+        }
+        evaluations, verdict = metrics.results_of_run(database, run.run_id, nodes_by_execution)
         note = notes.find(database, [run.run_id]).get(run.run_id, notes.Note())
     launch = context.launches.find(run_id)
     values: dict[str, Any] = {
