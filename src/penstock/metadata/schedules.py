@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import time
@@ -12,11 +13,10 @@ from typing import Any
 from penstock.errors import UsageError
 from penstock.metadata import tables
 from penstock.metadata.database import Database
-from penstock.spec.model import NAME_PATTERN
-from penstock.spec.problems import nearest
 
 # Stores that an older Penstock wrote have no schedules.
 _SINCE_VERSION = 4
+_NAME = r"[a-z0-9][a-z0-9-]{0,62}"
 OVERLAPS = ("skip", "queue")
 
 
@@ -78,7 +78,7 @@ def create_schedule(database: Database, schedule: Schedule) -> None:
     Raises:
         UsageError: the name is taken, or no name.
     """
-    if not re.fullmatch(NAME_PATTERN, schedule.name):
+    if not re.fullmatch(_NAME, schedule.name):
         raise UsageError(f"--name {schedule.name!r}: wanted are up to 63 of a-z, 0-9 and '-', a letter or digit first.")
     made = database.execute(
         "INSERT INTO penstock_schedules (name, source, environment, parameters, cron, zone, catch_up, overlap, "
@@ -120,8 +120,8 @@ def get_schedule(database: Database, name: str) -> Schedule:
     """
     schedules = {schedule.name: schedule for schedule in list_schedules(database)}
     if name not in schedules:
-        near = nearest(name, schedules)
-        hint = f" Did you mean {near!r}?" if near else f" There are: {', '.join(schedules) or 'none'}."
+        near = difflib.get_close_matches(name, schedules, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(schedules) or 'none'}."
         raise UsageError(f"There is no schedule {name!r} in {database.location.display}.{hint}")
     return schedules[name]
 

@@ -7,15 +7,15 @@ every so many minutes or hours just goes on.
 
 from __future__ import annotations
 
+import difflib
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from cronsim import CronSim, CronSimError
 
 from penstock.errors import UsageError
-from penstock.spec.problems import nearest
 
 _FIELDS = "minute hour day-of-month month day-of-week"
 _NICKNAMES = {
@@ -48,7 +48,7 @@ class Cron:
         """
         expression = _NICKNAMES.get(text.strip().lower(), " ".join(text.split()))
         if expression.startswith("@"):
-            hint = _suggestion(nearest(expression, _NICKNAMES))
+            hint = _suggestion(expression, _NICKNAMES)
             raise UsageError(f"--cron {text!r} is no nickname; there are {', '.join(_NICKNAMES)}.{hint}")
         found = len(expression.split())
         if found != len(_FIELDS.split()):
@@ -56,7 +56,7 @@ class Cron:
                 f"--cron {text!r} has {found} fields; wanted are five: {_FIELDS}, as in '30 6 * * MON-FRI'."
             )
         if zone not in zoneinfo.available_timezones():
-            hint = _suggestion(nearest(zone, zoneinfo.available_timezones()))
+            hint = _suggestion(zone, zoneinfo.available_timezones())
             raise UsageError(f"--time-zone {zone!r} is no time zone, as in Europe/Berlin.{hint}")
         cron = cls(expression, zone)
         try:
@@ -76,5 +76,6 @@ class Cron:
                 yield due.astimezone(UTC)
 
 
-def _suggestion(name: str | None) -> str:
-    return f" Did you mean {name!r}?" if name else ""
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

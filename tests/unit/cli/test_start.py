@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).resolve().parents[3] / "src"
 SECONDS = 0.5
 HEAVY = ("tensorflow", "tfx", "apache_beam", "ml_metadata", "pyarrow", "pandas", "numpy", "sqlalchemy")
-LIGHT_COMMANDS = (["--help"], ["--version"], ["doctor"], ["new", "--list"])
+LIGHT_COMMANDS = (["--help"], ["--version"], ["doctor"], ["new", "--list"], ["schedule", "list"])
 PROGRAM = f"""
 import sys
 from penstock.cli.main import main
