@@ -40,22 +40,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def both(folder: Path, pattern: str) -> tuple[list[Path], list[Path]]:
+def both(folder: Path, pattern: str, ours_in: str = "penstock") -> tuple[list[Path], list[Path]]:
     """The files of TFX and of Penstock, of the same names."""
-    theirs, ours = (sorted(path for path in (folder / who).glob(pattern) if path.is_file()) for who in WHO)
-    assert [path.relative_to(folder / WHO[0]) for path in theirs] == [
-        path.relative_to(folder / WHO[1]) for path in ours
+    who = ("tfx", ours_in)
+    theirs, ours = (sorted(path for path in (folder / each).glob(pattern) if path.is_file()) for each in who)
+    assert [path.relative_to(folder / who[0]) for path in theirs] == [
+        path.relative_to(folder / who[1]) for path in ours
     ]
     assert theirs
     return theirs, ours
 
 
-WHO = ("tfx", "penstock")
+OURS = ["penstock", "penstock-cached"]
 
 
-def test_the_same_examples_in_the_same_order(folder: Path) -> None:
+@pytest.mark.parametrize("ours_in", OURS)
+def test_the_same_examples_in_the_same_order(folder: Path, ours_in: str) -> None:
     count = 0
-    for theirs, ours in zip(*both(folder, "transformed_examples/*/*.gz"), strict=True):
+    for theirs, ours in zip(*both(folder, "transformed_examples/*/*.gz", ours_in), strict=True):
         pairs = [list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator()) for path in (theirs, ours)]
         assert len(pairs[0]) == len(pairs[1])
         count += len(pairs[0])
@@ -73,8 +75,9 @@ def test_the_same_examples_in_the_same_order(folder: Path) -> None:
     assert count == ROWS
 
 
-def test_the_same_graph(folder: Path) -> None:
-    theirs, ours = (tft.TFTransformOutput(str(folder / who / "transform_graph")) for who in WHO)
+@pytest.mark.parametrize("ours_in", OURS)
+def test_the_same_graph(folder: Path, ours_in: str) -> None:
+    theirs, ours = (tft.TFTransformOutput(str(folder / who / "transform_graph")) for who in ("tfx", ours_in))
     assert ours.transformed_metadata.schema == theirs.transformed_metadata.schema
     assert ours.raw_metadata.schema == theirs.raw_metadata.schema
     for name in ("company", "payment_type"):

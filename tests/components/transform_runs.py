@@ -2,7 +2,8 @@
 
     python -m tests.components.transform_runs FOLDER
 
-FOLDER/rows.csv is read; FOLDER/tfx and FOLDER/penstock get Transform's outputs, a folder each.
+FOLDER/rows.csv is read; FOLDER/tfx and FOLDER/penstock get Transform's outputs, a folder each. FOLDER/penstock-cached
+gets what Penstock makes when it may take the analyzers' results from the cache that TFX wrote.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def main() -> None:
     in_child(lambda: prepare(folder))
     in_child(lambda: transform(folder, folder / "tfx"))
     in_child(lambda: transform_as_worker(folder, folder / "penstock"))
+    cache = folder / "tfx" / standard_component_specs.UPDATED_ANALYZER_CACHE_KEY
+    in_child(lambda: transform_as_worker(folder, folder / "penstock-cached", cache))
 
 
 def in_child(work: Any) -> None:
@@ -85,7 +88,7 @@ def prepare(folder: Path) -> None:
     io_utils.write_pbtxt_file(str(folder / "schema/schema.pbtxt"), schema)
 
 
-def transform_as_worker(folder: Path, output: Path) -> None:
+def transform_as_worker(folder: Path, output: Path, cache: Path | None = None) -> None:
     """Runs Transform with all that a worker changes."""
     signatures.remember()
     option_views.remember()
@@ -94,10 +97,10 @@ def transform_as_worker(folder: Path, output: Path) -> None:
     fast_reading.install()
     fast_writing.install()
     traces.remember()
-    transform(folder, output)
+    transform(folder, output, cache)
 
 
-def transform(folder: Path, output: Path) -> None:
+def transform(folder: Path, output: Path, cache: Path | None = None) -> None:
     """Runs Transform."""
     packaging.leave_tfx_out()
     examples = artifact(standard_artifacts.Examples, folder / "examples")
@@ -106,11 +109,14 @@ def transform(folder: Path, output: Path) -> None:
     context = base_beam_executor.BaseBeamExecutor.Context(
         beam_pipeline_args=list(ONE_WORKER), tmp_dir=str(output / "tmp"), unique_id="1"
     )
+    inputs = {
+        standard_component_specs.EXAMPLES_KEY: [examples],
+        standard_component_specs.SCHEMA_KEY: [artifact(standard_artifacts.Schema, folder / "schema")],
+    }
+    if cache is not None:
+        inputs[standard_component_specs.ANALYZER_CACHE_KEY] = [artifact(standard_artifacts.TransformCache, cache)]
     executor.Executor(context).Do(
-        {
-            standard_component_specs.EXAMPLES_KEY: [examples],
-            standard_component_specs.SCHEMA_KEY: [artifact(standard_artifacts.Schema, folder / "schema")],
-        },
+        inputs,
         {key: [artifact(kind, output / key)] for key, kind in OUTPUTS.items()},
         {
             standard_component_specs.MODULE_FILE_KEY: None,
