@@ -43,6 +43,7 @@ def schedule() -> None:
     type=click.Choice(OVERLAPS),
     help="If the last run still goes on: skip this time, or queue it.  [default: skip; queue with --catch-up]",
 )
+@click.option("--new-spans", is_flag=True, help="When due, run for each span of the data that is new; else not at all.")
 @click.option("--jitter", default="0s", show_default=True, metavar="TIME", help="Start up to so much later: 90s, 5m.")
 @store_option
 def create(
@@ -54,6 +55,7 @@ def create(
     parameters: tuple[str, ...],
     catch_up: bool,
     overlap: str | None,
+    new_spans: bool,
     jitter: str,
     store: str | None,
 ) -> None:
@@ -64,6 +66,8 @@ def create(
 
     if catch_up and overlap == "skip":
         raise UsageError("--catch-up makes up for every time, and --overlap skip leaves times out: choose one of them.")
+    if new_spans and overlap == "skip":
+        raise UsageError("--new-spans runs for every span, and --overlap skip leaves some out: choose one of them.")
     parsed = Cron.parse(cron, zone)
     jitter_seconds = seconds_of("--jitter", jitter)
     given = split_parameters(parameters)
@@ -80,13 +84,17 @@ def create(
         cron=parsed.expression,
         zone=zone,
         catch_up=catch_up,
-        overlap=overlap or ("queue" if catch_up else "skip"),
+        overlap=overlap or ("queue" if catch_up or new_spans else "skip"),
+        new_spans=new_spans,
         jitter_seconds=jitter_seconds,
         paused=False,
         handled_until=time.time(),
     )
+    there = _spans_there(made) if new_spans else []
     with connect(request.location, create=True) as database:
         schedules.create_schedule(database, made)
+        if not catch_up:
+            schedules.add_ticks(database, made, there, made.handled_until)
     output.say(f"Schedule {made.name}: due next at {_next_words(made)}. {_START}")
 
 
@@ -143,6 +151,7 @@ def show(name: str, limit: int, as_json: bool, store: str | None) -> None:
             ("parameters", ", ".join(f"{key}={value}" for key, value in found.parameters.items()) or None),
             ("cron", f"{found.cron} ({found.zone})"),
             ("next", "paused" if found.paused else _next_words(found)),
+            ("runs for", "each new span" if found.new_spans else None),
             ("overlap", f"{found.overlap}, catches up" if found.catch_up else found.overlap),
             ("jitter", output.duration(found.jitter_seconds) if found.jitter_seconds else None),
         ]
@@ -194,6 +203,15 @@ def _with_runs(database: Database, name: str, limit: int) -> list[Tick]:
     return found
 
 
+def _spans_there(made: Schedule) -> list[Tick]:
+    """The spans that are there already, which are not new."""
+    from penstock.schedules.new_spans import present
+    from penstock.schedules.service import span_tick
+
+    reason = "was there when the schedule was made"
+    return [span_tick(made, span, made.handled_until, "skipped", reason) for span in sorted(present(made))]
+
+
 def _pipeline_name(request: RunRequest) -> str:
     from penstock import spec
 
@@ -233,4 +251,4 @@ def _tick_document(tick: Tick | None) -> dict[str, Any] | None:
     if tick is None:
         return None
     times = {"due_at": output.exact(tick.due_at), "start_at": output.exact(tick.start_at)}
-    return {**times, "state": tick.state, "run_id": tick.run_id, "reason": tick.reason}
+    return {**times, "state": tick.state, "run_id": tick.run_id, "span": tick.span, "reason": tick.reason}

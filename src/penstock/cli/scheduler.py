@@ -10,6 +10,7 @@ import click
 
 from penstock.cli import output
 from penstock.cli.reading import store_option
+from penstock.errors import StoreError
 
 # Schedules can be changed at any time, by another process.
 _POLL_SECONDS = 1.0
@@ -35,7 +36,10 @@ def scheduler(store: str | None) -> None:
         service = Service(database, _tell)
         output.say(f"Starting what is scheduled in {location.display}; stop with Ctrl-C.")
         while not stopped.is_set():
-            service.look()
+            try:
+                service.look()
+            except StoreError as error:  # it may be locked, or its server gone, for a while
+                _tell(str(error))
             stopped.wait(_POLL_SECONDS)
         if service.running:
             output.say(f"These go on by themselves: {', '.join(service.running)}.")

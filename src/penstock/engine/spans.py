@@ -5,7 +5,6 @@ TFX's own parts are used where they can be: its driver finds span and version, a
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,14 +15,13 @@ from tfx.proto import example_gen_pb2, range_config_pb2
 from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 
 from penstock.errors import UsageError
+from penstock.spec import span_files
 
 DRIVER_MODULE = "tfx.components.example_gen.driver."
 # Parameters of every ExampleGen.
 INPUT_BASE, INPUT_CONFIG, RANGE_CONFIG = "input_base", "input_config", "range_config"
 # In a pattern of files, and in a query (BigQueryExampleGen and its like).
-_SPEC = re.compile(r"\{(SPAN|VERSION)(?::([0-9]+))?\}|\{(YYYY|MM|DD)\}")
 _SPAN = re.compile(r"\{SPAN(?::.*?)?\}|\{YYYY\}|@span_(?:begin_timestamp|end_timestamp|yyyymmdd_utc)")
-_DIGITS = {"YYYY": 4, "MM": 2, "DD": 2}
 _MOST_SHOWN = 12
 
 
@@ -92,13 +90,13 @@ def explain(parameters: Mapping[str, Any]) -> str | None:
     wanted = _wanted(parameters)
     latest: dict[str, int] = {}
     for split in config.splits:
-        if not _SPEC.search(split.pattern):
+        if not span_files.has_spec(split.pattern):
             continue
         spans: dict[int, str] = {}
-        for file, tokens in _matches(folder, split.pattern):
+        for file, tokens in span_files.matches(folder, split.pattern, fileio.glob):
             strange = [name for name, token in tokens.items() if not re.fullmatch("[0-9]+", token)]
             if not strange:
-                spans[_number(tokens)] = tokens.get("SPAN", "")
+                spans[span_files.number(tokens)] = tokens.get("SPAN", "")
             elif wanted is None or strange == ["VERSION"]:
                 return (
                     f"{file}: {tokens[strange[0]]!r} in the place of {{{strange[0]}}} is no number; move it away, or"
@@ -127,34 +125,6 @@ def _wanted(parameters: Mapping[str, Any]) -> int | None:
         return None
     config = json_format.Parse(text, range_config_pb2.RangeConfig())
     return config.static_range.start_span_number if config.HasField("static_range") else None
-
-
-def _matches(folder: str, pattern: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields the files that fit a pattern with anything in the place of its specs, and what stands there."""
-    expression, end = "", 0
-    for spec in _SPEC.finditer(pattern):
-        name = spec[1] or spec[3]
-        digits = f"{{{_DIGITS.get(name) or spec[2]}}}" if _DIGITS.get(name) or spec[2] else "+"
-        expression += f"{_expression(pattern[end : spec.start()])}(?P<{name}>[^/]{digits})"
-        end = spec.end()
-    expression += _expression(pattern[end:])
-    for file in sorted(fileio.glob(os.path.join(folder, _SPEC.sub("*", pattern)))):
-        found = re.fullmatch(expression, os.path.relpath(file, folder))
-        if found:
-            yield file, found.groupdict()
-
-
-def _expression(glob: str) -> str:
-    return re.escape(glob).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-
-
-def _number(tokens: Mapping[str, str]) -> int:
-    if "SPAN" in tokens:
-        return int(tokens["SPAN"])
-    from tfx.components.example_gen import utils
-
-    number: int = utils.date_to_span_number(*(int(tokens[name]) for name in _DIGITS))
-    return number
 
 
 def _named(span: int, pattern: str) -> str:

@@ -33,6 +33,7 @@ class Schedule:
         zone: the time zone the fields are meant in.
         catch_up: whether all times that were missed are made up for, rather than the last alone.
         overlap: what happens when it is due while its last run goes on: `skip` or `queue`. Who catches up, queues.
+        new_spans: whether, when it is due, it runs for each span of the data that is new, rather than once.
         jitter_seconds: up to how much later than due it starts, the same for the same time.
         paused: whether it is left alone.
         handled_until: up to when it has been looked at for times that were due.
@@ -46,6 +47,7 @@ class Schedule:
     zone: str
     catch_up: bool
     overlap: str
+    new_spans: bool
     jitter_seconds: float
     paused: bool
     handled_until: float
@@ -61,6 +63,7 @@ class Tick:
         start_at: when it starts at the earliest: later by the jitter.
         state: `queued`, `started`, `skipped`, or `failed` where no run came of it.
         run_id: the run it starts, or would have.
+        span: the span it runs for; None for what the pipeline takes by itself.
         reason: why it was skipped or failed.
     """
 
@@ -69,6 +72,7 @@ class Tick:
     start_at: float
     state: str
     run_id: str
+    span: int | None = None
     reason: str = ""
 
 
@@ -82,8 +86,9 @@ def create_schedule(database: Database, schedule: Schedule) -> None:
         raise UsageError(f"--name {schedule.name!r}: wanted are up to 63 of a-z, 0-9 and '-', a letter or digit first.")
     made = database.execute(
         "INSERT INTO penstock_schedules (name, source, environment, parameters, cron, zone, catch_up, overlap, "
-        "jitter_seconds, paused, created_at, handled_until) VALUES (:name, :source, :environment, :parameters, :cron, "
-        ":zone, :catch_up, :overlap, :jitter_seconds, 0, :created_at, :handled_until) ON CONFLICT (name) DO NOTHING",
+        "new_spans, jitter_seconds, paused, created_at, handled_until) VALUES (:name, :source, :environment, "
+        ":parameters, :cron, :zone, :catch_up, :overlap, :new_spans, :jitter_seconds, 0, :created_at, :handled_until) "
+        "ON CONFLICT (name) DO NOTHING",
         {
             "name": schedule.name,
             "source": schedule.source,
@@ -93,6 +98,7 @@ def create_schedule(database: Database, schedule: Schedule) -> None:
             "zone": schedule.zone,
             "catch_up": int(schedule.catch_up),
             "overlap": schedule.overlap,
+            "new_spans": int(schedule.new_spans),
             "jitter_seconds": schedule.jitter_seconds,
             "created_at": time.time(),
             "handled_until": schedule.handled_until,
@@ -161,9 +167,9 @@ def add_ticks(database: Database, schedule: Schedule, ticks: Sequence[Tick], han
             return False
         for tick in ticks:
             database.execute(
-                "INSERT INTO penstock_ticks (schedule, due_at, start_at, state, run_id, reason) "
-                "VALUES (:schedule, :due_at, :start_at, :state, :run_id, :reason) "
-                "ON CONFLICT (schedule, due_at) DO NOTHING",
+                "INSERT INTO penstock_ticks (schedule, due_at, start_at, state, run_id, span, reason) "
+                "VALUES (:schedule, :due_at, :start_at, :state, :run_id, :span, :reason) "
+                "ON CONFLICT (schedule, run_id) DO NOTHING",
                 vars(tick),
             )
     return True
@@ -176,19 +182,25 @@ def ticks(database: Database, name: str, states: Iterable[str] = (), limit: int 
     wanted = {f"state{index}": state for index, state in enumerate(states)}
     clause = f" AND state IN ({', '.join(f':{key}' for key in wanted)})" if wanted else ""
     rows = database.query(
-        f"SELECT schedule, due_at, start_at, state, run_id, reason FROM penstock_ticks WHERE schedule = :name{clause} "
-        "ORDER BY due_at DESC LIMIT :limit",
+        "SELECT schedule, due_at, start_at, state, run_id, span, reason FROM penstock_ticks "
+        f"WHERE schedule = :name{clause} ORDER BY due_at DESC, span DESC LIMIT :limit",
         {"name": name, "limit": limit, **wanted},
     )
     return [Tick(**row) for row in rows]
+
+
+def spans(database: Database, name: str) -> set[int]:
+    """Returns the spans that a schedule has been due for, whatever became of them."""
+    rows = database.query("SELECT span FROM penstock_ticks WHERE schedule = :name AND span IS NOT NULL", {"name": name})
+    return {row["span"] for row in rows}
 
 
 def move_tick(database: Database, tick: Tick, state: str, reason: str = "") -> bool:
     """Brings a tick into another state; False where it no longer is in the one it was read in."""
     changed = database.execute(
         "UPDATE penstock_ticks SET state = :state, reason = :reason "
-        "WHERE schedule = :schedule AND due_at = :due_at AND state = :before",
-        {"state": state, "reason": reason, "schedule": tick.schedule, "due_at": tick.due_at, "before": tick.state},
+        "WHERE schedule = :schedule AND run_id = :run_id AND state = :before",
+        {"state": state, "reason": reason, "schedule": tick.schedule, "run_id": tick.run_id, "before": tick.state},
     )
     return bool(changed)
 
@@ -203,6 +215,7 @@ def _schedule(row: Mapping[str, Any]) -> Schedule:
         zone=row["zone"],
         catch_up=bool(row["catch_up"]),
         overlap=row["overlap"],
+        new_spans=bool(row["new_spans"]),
         jitter_seconds=row["jitter_seconds"],
         paused=bool(row["paused"]),
         handled_until=row["handled_until"],

@@ -86,6 +86,7 @@ _STATEMENTS = (
         zone TEXT NOT NULL,
         catch_up INTEGER NOT NULL,
         overlap TEXT NOT NULL,
+        new_spans INTEGER NOT NULL,
         jitter_seconds DOUBLE PRECISION NOT NULL,
         paused INTEGER NOT NULL,
         created_at DOUBLE PRECISION NOT NULL,
@@ -96,8 +97,9 @@ _STATEMENTS = (
         start_at DOUBLE PRECISION NOT NULL,
         state TEXT NOT NULL,
         run_id TEXT NOT NULL,
+        span INTEGER,
         reason TEXT NOT NULL,
-        PRIMARY KEY (schedule, due_at))""",
+        PRIMARY KEY (schedule, run_id))""",
 )
 
 

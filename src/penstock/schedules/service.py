@@ -17,10 +17,12 @@ from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
 
+from penstock.errors import PenstockError
 from penstock.metadata import runs, schedules
 from penstock.metadata.database import Database
 from penstock.metadata.location import STORE_VARIABLE
 from penstock.metadata.schedules import Schedule, Tick
+from penstock.schedules import new_spans
 from penstock.schedules.cron import Cron
 
 # More than these many times that were missed are not made up for: years of them help nobody.
@@ -32,6 +34,7 @@ _LOST_SECONDS = 120.0
 def run_command(schedule: Schedule, tick: Tick) -> list[str]:
     """Returns the command that runs what is scheduled; the store is in its environment."""
     options = ["--env", schedule.environment] if schedule.environment is not None else []
+    options += ["--span", str(tick.span)] if tick.span is not None else []
     options += [part for name, value in schedule.parameters.items() for part in ("-p", f"{name}={value}")]
     return [sys.executable, "-m", "penstock", "run", schedule.source, "--run-id", tick.run_id, *options]
 
@@ -93,14 +96,29 @@ class Service:
                 del due[0]
         if not due:
             return
+        if schedule.new_spans:
+            schedules.add_ticks(self._database, schedule, self._new_spans(schedule), due[-1].timestamp())
+            return
         found = [_tick(schedule, moment) for moment in (due if schedule.catch_up else due[-1:])]
         if schedules.add_ticks(self._database, schedule, found, due[-1].timestamp()) and len(due) > len(found):
             self._say(f"{schedule.name}: missed {len(due) - len(found)} times it was due; it does not catch up")
 
+    def _new_spans(self, schedule: Schedule) -> list[Tick]:
+        try:
+            there = new_spans.present(schedule)
+        except (PenstockError, OSError) as error:
+            self._say(f"{schedule.name}: cannot look for new spans: {error}")
+            return []
+        now = self._now()
+        return [
+            span_tick(schedule, span, now) for span in sorted(there - schedules.spans(self._database, schedule.name))
+        ]
+
     def _start(self, schedule: Schedule) -> None:
         """Starts the first time that waits, if nothing of the schedule runs; deals with those that need not wait."""
         self._find_lost(schedule)
-        waiting = sorted(schedules.ticks(self._database, schedule.name, ("queued",)), key=lambda tick: tick.due_at)
+        queued = schedules.ticks(self._database, schedule.name, ("queued",))
+        waiting = sorted(queued, key=lambda tick: (tick.due_at, tick.span or 0))
         for tick in waiting:
             if tick.start_at > self._now():
                 return
@@ -161,6 +179,11 @@ class Service:
                 self._say(f"{child.tick.schedule}: {run_id} did not start: {reason} (see {child.log})")
             else:
                 self._say(f"{child.tick.schedule}: {run_id} {'succeeded' if status == 0 else 'failed'}")
+
+
+def span_tick(schedule: Schedule, span: int, now: float, state: str = "queued", reason: str = "") -> Tick:
+    """Returns the tick of a span that is new at a moment."""
+    return Tick(schedule.name, now, now, state, f"{schedule.name}-span-{span}", span, reason)
 
 
 def _tick(schedule: Schedule, moment: datetime) -> Tick:

@@ -48,6 +48,11 @@ def has_spans(node: Node) -> bool:
     return any(any(specs(pattern)[:2]) for _, pattern in _patterns(node.arguments))
 
 
+def patterns(node: Node) -> list[str]:
+    """Returns the patterns of a node's splits that have a span or a date."""
+    return [pattern for _, pattern in _patterns(node.arguments) if any(specs(pattern)[:2])]
+
+
 def report(nodes: Iterable[Node], problems: Problems) -> None:
     """Reports the mistakes in the patterns and ranges of all ExampleGens."""
     for node in nodes:

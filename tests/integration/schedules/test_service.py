@@ -44,6 +44,7 @@ HOURLY = Schedule(
     zone="UTC",
     catch_up=False,
     overlap="skip",
+    new_spans=False,
     jitter_seconds=0.0,
     paused=False,
     handled_until=datetime(2026, 11, 20, 5, 30, tzinfo=UTC).timestamp(),
@@ -234,3 +235,34 @@ def test_years_that_were_missed_are_not_all_made_up_for(machine: Machine) -> Non
     found = schedules.ticks(machine.database, "taxi", limit=10_000)
     assert len(found) == MOST_CAUGHT_UP
     assert found[0].due_at == machine.moment - 1800
+
+
+def test_new_spans_are_run_for_once_each(machine: Machine) -> None:
+    project = machine.folder / "project"
+    for span in (1, 2):
+        (project / "data" / f"span-{span}").mkdir(parents=True)
+        (project / "data" / f"span-{span}" / "a.csv").write_text("a\n1\n")
+    (project / "pipeline.yaml").write_text(
+        "penstock: 1\nname: spans\nnodes:\n  examples:\n    component: CsvExampleGen\n    input_base: data\n"
+        "    input_config: {splits: [{name: all, pattern: 'span-{SPAN}/*'}]}\n"
+    )
+    made = replace(HOURLY, source=str(project), new_spans=True, overlap="queue")
+    schedules.create_schedule(machine.database, made)
+    machine.set("06:00")
+    machine.wait(lambda: machine.runs() == ["taxi-span-1"])
+    assert [tick.state for tick in schedules.ticks(machine.database, "taxi")] == ["queued", "started"]
+    machine.end()
+    machine.wait(lambda: machine.runs() == ["taxi-span-1", "taxi-span-2"])
+    machine.end()
+    machine.set("07:00")
+    machine.service.look()
+    assert not machine.service.running, "nothing is new"
+    (project / "data" / "span-0").mkdir()
+    (project / "data" / "span-0" / "late.csv").write_text("a\n1\n")
+    (project / "pipeline.yaml").rename(project / "moved")
+    machine.set("08:00")
+    machine.service.look()
+    assert "cannot look for new spans" in machine.said[-1]
+    (project / "moved").rename(project / "pipeline.yaml")
+    machine.set("09:00")
+    machine.wait(lambda: "taxi-span-0" in machine.runs())
