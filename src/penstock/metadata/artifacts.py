@@ -109,15 +109,22 @@ def list_artifacts(
     if before is not None:
         conditions.append("a.id < :before")
         parameters["before"] = before
-    for context_type, name in (("pipeline", pipeline), ("pipeline_run", run)):
-        if name is not None:
-            conditions.append(
-                "EXISTS (SELECT 1 FROM Event e JOIN Association s ON s.execution_id = e.execution_id "
-                "JOIN Context c ON c.id = s.context_id JOIN Type ct ON ct.id = c.type_id "
-                f"WHERE e.artifact_id = a.id AND e.type IN {OUTPUTS_SQL} "
-                f"AND ct.name = '{context_type}' AND c.name = :{context_type})"
-            )
-            parameters[context_type] = name
+    if pipeline is not None:
+        conditions.append(
+            "EXISTS (SELECT 1 FROM Event e JOIN Association s ON s.execution_id = e.execution_id "
+            "JOIN Context c ON c.id = s.context_id JOIN Type ct ON ct.id = c.type_id "
+            f"WHERE e.artifact_id = a.id AND e.type IN {OUTPUTS_SQL} AND ct.name = 'pipeline' AND c.name = :pipeline)"
+        )
+        parameters["pipeline"] = pipeline
+    if run is not None:
+        # A run has few artifacts, where a pipeline may have most of them: they are looked up, not tried one by one.
+        conditions.append(
+            "a.id IN (SELECT e.artifact_id "
+            "FROM Type ct CROSS JOIN Context c CROSS JOIN Association s CROSS JOIN Event e "
+            "WHERE ct.name = 'pipeline_run' AND c.type_id = ct.id AND c.name = :run AND s.context_id = c.id "
+            f"AND e.execution_id = s.execution_id AND e.type IN {OUTPUTS_SQL})"
+        )
+        parameters["run"] = run
     return _read(database, f"{' AND '.join(conditions) or '1 = 1'} ORDER BY a.id DESC LIMIT :limit", parameters)
 
 

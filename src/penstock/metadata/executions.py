@@ -200,9 +200,10 @@ def _contexts(database: Database, execution_ids: Sequence[int]) -> dict[int, _Co
     found: dict[int, _Contexts] = {}
     for names, values in in_parts(execution_ids):
         for row in database.query(
-            "SELECT a.execution_id, t.name AS type, c.name FROM Association a JOIN Context c ON c.id = a.context_id "
-            "JOIN Type t ON t.id = c.type_id "
-            f"WHERE t.name IN ('pipeline', 'pipeline_run', 'node') AND a.execution_id IN ({names}) ORDER BY a.id",
+            # SQLite keeps to the order of CROSS JOIN; left to itself it looks through every context of these types.
+            "SELECT a.execution_id, t.name AS type, c.name FROM Association a CROSS JOIN Context c CROSS JOIN Type t "
+            "WHERE c.id = a.context_id AND t.id = c.type_id AND t.name IN ('pipeline', 'pipeline_run', 'node') "
+            f"AND a.execution_id IN ({names}) ORDER BY a.id",
             values,
         ):
             contexts = found.setdefault(row["execution_id"], _Contexts())

@@ -21,7 +21,8 @@ _CONSUMER = (
 _EVENT = "e.id, e.artifact_id, e.execution_id, e.type"
 
 # Each step goes from the artifacts found so far over one execution to the next ones. With `increment` 0 all of them
-# have step 0, so that UNION drops what was found before and the search ends by itself.
+# have step 0, so that UNION drops what was found before and the search ends by itself. SQLite keeps to the order of
+# CROSS JOIN; left to itself it looks through all events for those that belong to the chain.
 _UP = f"""
     WITH RECURSIVE chain(artifact_id, step) AS (
         SELECT CAST(:start AS INTEGER), CAST(0 AS INTEGER)
@@ -30,10 +31,9 @@ _UP = f"""
         JOIN Event o ON {_PRODUCER}
         JOIN Event i ON i.execution_id = o.execution_id AND i.type IN {INPUTS_SQL}
         WHERE c.step < :depth)
-    SELECT DISTINCT {_EVENT} FROM chain c
-    JOIN Event o ON {_PRODUCER}
-    JOIN Event e ON e.execution_id = o.execution_id AND (e.id = o.id OR e.type IN {INPUTS_SQL})
-    WHERE c.step < :depth ORDER BY e.id"""
+    SELECT DISTINCT {_EVENT} FROM chain c CROSS JOIN Event o CROSS JOIN Event e
+    WHERE {_PRODUCER} AND e.execution_id = o.execution_id AND (e.id = o.id OR e.type IN {INPUTS_SQL})
+    AND c.step < :depth ORDER BY e.id"""
 _DOWN = f"""
     WITH RECURSIVE chain(artifact_id, step) AS (
         SELECT CAST(:start AS INTEGER), CAST(0 AS INTEGER)
@@ -42,12 +42,13 @@ _DOWN = f"""
         JOIN Event i ON {_CONSUMER}
         JOIN Event o ON o.execution_id = i.execution_id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}
         WHERE c.step < :depth)
-    SELECT DISTINCT {_EVENT} FROM chain c
-    JOIN Event i ON {_CONSUMER}
-    JOIN Event o ON o.execution_id = i.execution_id
-    JOIN Event e ON e.id = o.id
-        AND (e.id = i.id OR (e.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}))
-    WHERE c.step < :depth ORDER BY e.id"""
+    SELECT DISTINCT {_EVENT}
+    FROM chain c CROSS JOIN Event i CROSS JOIN Execution x CROSS JOIN Event o CROSS JOIN Event e
+    WHERE i.artifact_id = c.artifact_id AND i.type IN {INPUTS_SQL}
+    AND x.id = i.execution_id AND COALESCE(x.last_known_state, 0) <> {CACHED}
+    AND o.execution_id = i.execution_id AND e.id = o.id
+    AND (e.id = i.id OR (e.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}))
+    AND c.step < :depth ORDER BY e.id"""
 
 
 @dataclass(frozen=True)

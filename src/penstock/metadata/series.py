@@ -82,18 +82,19 @@ class EvaluationChoice:
 
 
 def newest_evaluations(database: Database, limit: int) -> list[EvaluationChoice]:
-    """The newest evaluations, the newest first, in one query; whether they have a summary is not looked at."""
-    if not database.has_mlmd():
+    """The newest evaluations, the newest first, in one query; whether they have a summary is not looked at.
+
+    Run and pipeline are those that Penstock recorded; of another program's evaluations they are None.
+    """
+    if not database.has_mlmd() or not database.has_own_tables:
         return []
-    context = (
-        "(SELECT min(c.name) FROM Association s JOIN Context c ON c.id = s.context_id "
-        "JOIN Type ct ON ct.id = c.type_id WHERE s.execution_id = o.execution_id AND ct.name = '{}')"
-    )
     rows = database.query(
-        f"SELECT a.id, {context.format('pipeline_run')} AS run, {context.format('pipeline')} AS pipeline "
-        "FROM Artifact a JOIN Type t ON t.id = a.type_id "
+        "SELECT a.id, n.run_id AS run, r.pipeline AS pipeline "
+        "FROM (SELECT id FROM Artifact WHERE type_id IN (SELECT id FROM Type WHERE name = :type) "
+        "ORDER BY id DESC LIMIT :limit) a "
         f"LEFT JOIN Event o ON o.artifact_id = a.id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL} "
-        "WHERE t.name = :type ORDER BY a.id DESC LIMIT :limit",
+        "LEFT JOIN penstock_nodes n ON n.execution_id = o.execution_id "
+        "LEFT JOIN penstock_runs r ON r.run_id = n.run_id ORDER BY a.id DESC",
         {"type": EVALUATION_TYPE, "limit": limit},
     )
     return [EvaluationChoice(row["id"], row["run"], row["pipeline"]) for row in rows]

@@ -33,6 +33,7 @@ def show_models(
             # The pipeline evaluated last is the one most likely meant.
             newest = newest_evaluations(database, 1)
             chosen = newest[0].pipeline if newest else None
+            chosen = chosen or next(iter(pipelines), None)
         points = context.evaluations.series(database, chosen, _MOST) if chosen else []
     rows = [row for point in points for row in point.evaluation.slices]
     metrics = metric_names(rows)
