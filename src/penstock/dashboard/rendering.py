@@ -37,11 +37,13 @@ class Pages:
     ) -> HTMLResponse:
         """A whole page. `plots` tells that it loads the plotting library."""
         visitor = visitor_of(request)
+        # Who has not signed in is not told where the store is.
+        is_known = visitor.session is not None or not self.guard.settings.is_guarded
         text = self.text(
             template,
             {
                 **values,
-                "store": self.store,
+                "store": self.store if is_known else "",
                 "path": request.url.path,
                 "may_change": visitor.may_change,
                 "is_guarded": self.guard.settings.is_guarded,

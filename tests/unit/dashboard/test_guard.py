@@ -59,6 +59,8 @@ def test_nothing_is_shown_before_one_signs_in(store: Store) -> None:
     answer = client.get("/runs?state=failed", follow_redirects=False)
     assert answer.status_code == 303
     assert answer.headers["location"] == "/sign-in?next=%2Fruns%3Fstate%3Dfailed"
+    for path in ("/sign-in", "/sign-in/nothing", "/static/nothing"):
+        assert str(store.location.folder) not in client.get(path).text
     assert client.get("/api/v1/runs").status_code == 401
     assert client.get("/api/v1/runs", headers={"authorization": "Bearer wrong"}).status_code == 401
     assert client.get("/api/v1/runs", headers={"authorization": f"Bearer {TOKEN}"}).status_code == 200

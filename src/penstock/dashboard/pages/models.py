@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -35,12 +36,13 @@ def show_models(
             chosen = newest[0].pipeline if newest else None
             chosen = chosen or next(iter(pipelines), None)
         points = context.evaluations.series(database, chosen, _MOST) if chosen else []
-    rows = [row for point in points for row in point.evaluation.slices]
+    # What can be chosen is what the newest evaluation has; going through all of them would take longer than the rest.
+    rows = points[-1].evaluation.slices if points else []
     metrics = metric_names(rows)
     slices = {plots.slice_key(row.slice): row.slice for row in rows}
     key = queries.choice("slice", slice, slices) or plots.slice_key({})
     name = queries.choice("metric", metric, metrics) or (key_metric(points[-1].evaluation) if points else None)
-    values = [_value(point, key, name) for point in points]
+    values = [_value(point, slices.get(key, {}), name) for point in points]
     bounds = [
         gate
         for gate in (points[-1].evaluation.thresholds if points else ())
@@ -75,8 +77,8 @@ def show_models(
     return context.pages.page(request, "models.html", content)
 
 
-def _value(point: Point, key: str, metric: str | None) -> float | None:
+def _value(point: Point, wanted: Mapping[str, str], metric: str | None) -> float | None:
     for row in point.evaluation.slices:
-        if metric is not None and plots.slice_key(row.slice) == key:
+        if metric is not None and row.slice == wanted:
             return row.metrics.get(metric)
     return None
