@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from pathlib import Path
 from benchmarks import data
 
 _MARK = "BENCHMARK_OF_PENSTOCK"
-_EVERY_SECONDS = 0.25
+_EVERY_SECONDS = 0.5
+# A process has its parent's environment until it runs its own program.
+_MOST_LOOKS = 4
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,9 @@ class _Watch:
 
     def __init__(self, mark: str) -> None:
         self._mark = f"{_MARK}={mark}".encode()
-        self._is_marked: dict[tuple[int, int], bool] = {}
+        self._marked: set[int] = set()
+        # How often each other process was looked at.
+        self._others: Counter[int] = Counter()
         self._peak = 0
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
@@ -94,24 +99,33 @@ class _Watch:
 
     def _sample(self) -> None:
         while not self._ended.wait(_EVERY_SECONDS):
-            self._peak = max(self._peak, sum(_memory(pid) for pid in self._marked()))
+            self._find()
+            # What is shared counts more than once in the first sum, which costs next to nothing.
+            if sum(map(_resident, self._marked)) > self._peak:
+                self._peak = max(self._peak, sum(map(_proportional, self._marked)))
 
-    def _marked(self) -> list[int]:
-        found = []
-        for folder in Path("/proc").iterdir():
-            if not folder.name.isdecimal():
-                continue
-            # A process may end at any moment, and others belong to somebody else.
-            with suppress(OSError):
-                process = int(folder.name), folder.stat().st_ctime_ns
-                if process not in self._is_marked:
-                    self._is_marked[process] = self._mark in (folder / "environ").read_bytes().split(b"\0")
-                if self._is_marked[process]:
-                    found.append(process[0])
-        return found
+    def _find(self) -> None:
+        there = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
+        self._marked &= there
+        for gone in self._others.keys() - there:  # its number may be given again
+            del self._others[gone]
+        for pid in there - self._marked:
+            if self._others[pid] < _MOST_LOOKS:
+                self._others[pid] += 1
+                # A process may end at any moment, and others belong to somebody else.
+                with suppress(OSError):
+                    if self._mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                        self._marked.add(pid)
 
 
-def _memory(pid: int) -> int:
+def _resident(pid: int) -> int:
+    """A process's resident set size, in bytes."""
+    with suppress(OSError):
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+def _proportional(pid: int) -> int:
     """A process's proportional set size, in bytes: its own pages, and its share of those that others have too."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
