@@ -132,11 +132,15 @@
       const { html } = JSON.parse(event.data);
       if (html === undefined) return;
       if (live.dataset.reload) return location.reload();
-      const focused = document.activeElement?.closest("#live [data-node]")?.dataset.node;
+      const holder = document.activeElement?.closest("#live [data-node]");
+      const focused = holder && `${holder.localName}[data-node="${CSS.escape(holder.dataset.node)}"]`;
+      const marked = live.querySelector("tr.here")?.dataset.node;
       const scrolled = $$(".scroll", live).map((part) => part.scrollLeft);
       live.innerHTML = html;
       $$(".scroll", live).forEach((part, index) => (part.scrollLeft = scrolled[index] || 0));
-      if (focused) live.querySelector(`[data-node="${CSS.escape(focused)}"] a, a[data-node="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+      const again = focused && live.querySelector(focused);
+      (again?.matches("a") ? again : again?.querySelector("a"))?.focus({ preventScroll: true });
+      if (marked) live.querySelector(`tr[data-node="${CSS.escape(marked)}"]`)?.classList.add("here");
       refreshTimes(live);
     };
     source.addEventListener("update", show);
