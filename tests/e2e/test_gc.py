@@ -158,7 +158,7 @@ def test_age_and_pipeline_narrow_it_down(project: Path, penstock: Penstock) -> N
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [((), "--keep-last N, --older-than AGE"), (("--older-than", "30"), "wants an age such as 30d")],
+    [((), "--keep-last N, --older-than AGE"), (("--older-than", "30"), "wants a duration such as 30d")],
 )
 def test_wrong_calls(project: Path, penstock: Penstock, options: tuple[str, ...], message: str) -> None:
     done = gc(penstock, project, *options)
