@@ -20,6 +20,7 @@ from benchmarks import processes
 REPOSITORY = Path(__file__).resolve().parents[1]
 PIPELINE = REPOSITORY / "pipelines" / "chicago_taxi"
 SLICED = "evaluator_sliced"
+WITH_STATISTICS = "transform_with_statistics"
 _SLICES = [{}, {"feature_keys": ["trip_start_hour"]}, {"feature_keys": ["trip_start_hour", "payment_type"]}]
 
 
@@ -51,6 +52,7 @@ class Case:
         data: folder of the CSV file.
         train_steps: batches to train on.
         two_evaluations: evaluate the overall slice, then again with slices; otherwise as pipelines/chicago_taxi does.
+            Penstock then transforms a second time too, with the statistics that TFX's Transform makes by default.
     """
 
     folder: Path
@@ -71,6 +73,7 @@ class Case:
             sliced = {**nodes["evaluator"], "after": ["evaluator", "pusher"]}
             nodes[SLICED] = {**sliced, "eval_config": {**config, "slicing_specs": _SLICES}}
             nodes["evaluator"]["eval_config"] = {**config, "slicing_specs": [{}]}
+            nodes[WITH_STATISTICS] = {**nodes["transform"], "disable_statistics": False, "after": [SLICED]}
         return declared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -34,10 +35,12 @@ class ServingModel(tf.Module):
         """
         examples = tf.TensorSpec([None], tf.string, "examples")
         columns = {name: tf.TensorSpec([None], column.dtype, name) for name, column in self._columns.items()}
+        # Nothing below has control flow on tensors, which AutoGraph would be needed for.
+        trace = functools.partial(tf.function, autograph=False)
         return {
-            "serving_default": tf.function(self._serve_examples).get_concrete_function(examples),
-            "raw": tf.function(self._serve_raw).get_concrete_function(columns),
-            "transform_features": tf.function(self._transform_examples).get_concrete_function(examples),
+            "serving_default": trace(self._serve_examples).get_concrete_function(examples),
+            "raw": trace(self._serve_raw).get_concrete_function(columns),
+            "transform_features": trace(self._transform_examples).get_concrete_function(examples),
         }
 
     def _serve_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:

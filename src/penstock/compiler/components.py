@@ -56,7 +56,7 @@ def build(declaration: Declaration) -> dict[str, BaseNode]:
         _import_own(declaration, node)
         try:
             with _condition(node, built), _loop(node, built) as item:
-                component = _component(node, built, item)
+                component = _component(node, built, item, _defaults(declaration, node))
         except _Refused as refusal:
             problems.append(_problem(declaration, node, str(refusal), *refusal.path))
             continue
@@ -150,14 +150,28 @@ def _in_order(declaration: Declaration) -> list[Node]:
     return list(ordered.values())
 
 
-def _component(node: Node, built: Mapping[str, BaseNode], item: channel.BaseChannel | None) -> BaseNode:
+def _defaults(declaration: Declaration, node: Node) -> dict[str, Any]:
+    """Returns what holds for parameters that the node leaves out, where that is not what TFX takes."""
+    if node.component != "Transform" or "stats_options_updater_fn" in node.arguments:
+        return {}
+    # Transform's passes over all examples for statistics are made where somebody asks for these.
+    outputs = catalog.load().components["Transform"].outputs
+    optional = {name for name, output in outputs.items() if "disable_statistics" in output.needs}
+    references = [reference for other in declaration.nodes.values() for reference in other.references()]
+    asked = {reference.output for reference in references if reference.node == node.id}
+    return {"disable_statistics": asked.isdisjoint(optional)}
+
+
+def _component(
+    node: Node, built: Mapping[str, BaseNode], item: channel.BaseChannel | None, defaults: Mapping[str, Any]
+) -> BaseNode:
     if node.component == "Resolver":
         return _resolver(node, built)
     if node.component == "Importer":
         return _importer(node)
     known = catalog.load().components.get(node.component)
     factory = _load_object(known.class_path if known else node.component)
-    arguments = {}
+    arguments = dict(defaults)
     for name, value in node.arguments.items():
         parameter = known.parameters.get(name) if known else None
         arguments[name] = item if isinstance(value, EachArtifact) else _argument(name, value, parameter, built)

@@ -24,7 +24,7 @@ from tfx.types import standard_component_specs
 from tfx.types.value_artifact import ValueArtifact
 
 from penstock.beam import cached_sizes, fast_reading, option_views, packaging, pickling, profiles, signatures
-from penstock.engine import content, csv_check
+from penstock.engine import autograph, content, csv_check
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
 from penstock.summaries import writer
@@ -67,6 +67,7 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     cached_sizes.install()
     pickling.install(in_process=profiles.runs_in_process(getattr(executor_spec, "beam_pipeline_args", ())))
     fast_reading.install()
+    autograph.leave_tft_out()
     if _class_path(executor_spec) == _TRANSFORM_EXECUTOR:
         from penstock.beam import fast_writing, traces  # load Transform's executor
 
