@@ -15,27 +15,53 @@ from penstock.metadata.location import resolve
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; others need a token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="0: the system chooses.")
 @click.option("--allow-host", "allowed_hosts", metavar="NAME", multiple=True, help="Answer to this name; repeatable.")
+@click.option("--trust-proxy-header", "header", metavar="HEADER", help="In which a proxy tells who is signed in.")
+@click.option(
+    "--proxy-address",
+    "proxy_addresses",
+    metavar="ADDRESS",
+    multiple=True,
+    help="Address or network of that proxy; repeatable.  [default: this machine]",
+)
+@click.option(
+    "--role",
+    "roles",
+    metavar="USER=ROLE",
+    multiple=True,
+    help="viewer, operator or admin; *=ROLE for all others whom the proxy names; repeatable.",
+)
 @click.option("--store", metavar="STORE", help="Metadata store: a folder or a postgresql:// URL.")
-def dashboard(host: str, port: int, allowed_hosts: tuple[str, ...], store: str | None) -> None:
+def dashboard(
+    host: str,
+    port: int,
+    allowed_hosts: tuple[str, ...],
+    header: str | None,
+    proxy_addresses: tuple[str, ...],
+    roles: tuple[str, ...],
+    store: str | None,
+) -> None:
     """Serve the web pages: runs, artifacts, lineage, sliced metrics.
 
-    Beyond this machine a token is demanded, from the variable PENSTOCK_DASHBOARD_TOKEN;
-    PENSTOCK_DASHBOARD_VIEWER_TOKEN lets people look and change nothing.
+    Beyond this machine it must know who people are: by a token that they sign in with, or by a proxy.
+    PENSTOCK_DASHBOARD_TOKEN is the token of operators, PENSTOCK_DASHBOARD_VIEWER_TOKEN of those
+    who look and change nothing, PENSTOCK_DASHBOARD_ADMIN_TOKEN of those who may do everything.
     """
     try:
+        from penstock.dashboard import settings as of
         from penstock.dashboard.server import serve
-        from penstock.dashboard.settings import TOKEN_VARIABLE, VIEWER_TOKEN_VARIABLE, Settings
     except ModuleNotFoundError as error:
         raise PenstockError(
             f"The dashboard needs the package {error.name!r}, which is not installed. "
             "Install its extra: pip install 'penstock[dashboard]'"
         ) from error
-    settings = Settings(
+    settings = of.Settings(
         location=resolve(store),
         host=host,
         port=port,
-        token=os.environ.get(TOKEN_VARIABLE) or None,
-        viewer_token=os.environ.get(VIEWER_TOKEN_VARIABLE) or None,
+        token=os.environ.get(of.TOKEN_VARIABLE) or None,
+        viewer_token=os.environ.get(of.VIEWER_TOKEN_VARIABLE) or None,
+        admin_token=os.environ.get(of.ADMIN_TOKEN_VARIABLE) or None,
+        proxy=of.trusted_proxy(header, proxy_addresses, roles),
         allowed_hosts=allowed_hosts,
     )
     serve(settings, say)

@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -15,14 +15,18 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from penstock.dashboard.roles import ADMIN, OPERATOR, ROLES, VIEWER, includes
 from penstock.dashboard.settings import Settings
 
 SESSION_COOKIE = "penstock_session"
 FORM_FIELD = "csrf"
-OPERATOR, VIEWER = "operator", "viewer"
-SIGN_IN = "/sign-in"
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 _FREE_PATHS = ("/static/", SIGN_IN, "/health")
 _SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+# Forms and JSON of people are small; what is larger is refused before it is read.
+_LARGEST_BODY = 1 << 20
+# Whom a proxy names needs a session for forms to be tied to; it says nothing of who they are.
+_NAMED_BY_PROXY = "proxied"
 _BASE_POLICY = (
     "default-src 'none'; script-src 'self'; img-src 'self' data:; connect-src 'self'; font-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'; style-src 'self'"
@@ -39,22 +43,33 @@ _HEADERS = {
 }
 
 
+class RefusedError(Exception):
+    """Indicates a request that may not be answered whoever asks; its text says why."""
+
+
 @dataclass(frozen=True)
 class Visitor:
     """Who asks.
 
     Attributes:
-        role: `operator` or `viewer`.
-        session: the session's id; None for a program that sends its token with each request.
+        role: one of `penstock.dashboard.roles`.
+        session: the session's cookie; None for a program that sends its token with each request.
+        user: the name a proxy knows them by.
     """
 
     role: str
     session: str | None
+    user: str | None = None
 
     @property
     def may_change(self) -> bool:
         """Whether they may start and stop runs."""
-        return self.role == OPERATOR
+        return includes(self.role, OPERATOR)
+
+    @property
+    def may_administer(self) -> bool:
+        """Whether they may see rows of the data and remove schedules."""
+        return includes(self.role, ADMIN)
 
 
 @dataclass
@@ -65,14 +80,14 @@ class Guard:
     _key: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        tokens = f"{self.settings.token}\n{self.settings.viewer_token}"
-        seed = tokens.encode() if self.settings.is_guarded else secrets.token_bytes(32)
+        tokens = "\n".join(f"{role} {token}" for role, token in sorted(self.settings.tokens.items()))
+        seed = tokens.encode() or secrets.token_bytes(32)
         self._key = hashlib.sha256(b"penstock dashboard session\n" + seed).digest()
 
     def role_of_token(self, token: str) -> str | None:
         """The role a token gives, or None."""
-        for role, known in ((OPERATOR, self.settings.token), (VIEWER, self.settings.viewer_token)):
-            if known is not None and hmac.compare_digest(token.encode(), known.encode()):
+        for role, known in self.settings.tokens.items():
+            if hmac.compare_digest(token.encode(), known.encode()):
                 return role
         return None
 
@@ -89,17 +104,45 @@ class Guard:
         """Whether a form's token is that of a session."""
         return session is not None and hmac.compare_digest(token.encode(), self.form_token(session).encode())
 
-    def visitor(self, headers: Mapping[str, str]) -> Visitor | None:
-        """Who asks, by cookie or `Authorization: Bearer`; None where one must sign in first."""
+    def visitor(self, headers: Headers, address: str | None) -> Visitor | None:
+        """Who asks, by the proxy's header, `Authorization: Bearer` or cookie; None where one must sign in first.
+
+        Args:
+            headers: the request's.
+            address: where the connection comes from.
+
+        Raises:
+            RefusedError: the header comes from elsewhere than the proxy, or names nobody who may look.
+        """
+        session = _cookie(headers.get("cookie", ""))
+        proxied = self._proxied(headers, address, session)
+        if proxied is not None:
+            return proxied
         scheme, _, token = headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             role = self.role_of_token(token.strip())
             return None if role is None else Visitor(role, None)
-        session = _cookie(headers.get("cookie", ""))
         role = self._role_of_session(session)
-        if role is not None:
+        if role in ROLES:
             return Visitor(role, session)
-        return None if self.settings.is_guarded else Visitor(OPERATOR, None)
+        return None if self.settings.is_guarded else Visitor(ADMIN, None)
+
+    def _proxied(self, headers: Headers, address: str | None, session: str | None) -> Visitor | None:
+        """Whom the proxy names, or None where it names nobody."""
+        proxy = self.settings.proxy
+        given = [] if proxy is None else headers.getlist(proxy.header)
+        if proxy is None or not given:
+            return None
+        if not proxy.is_from(address):
+            raise RefusedError(f"Only the proxy may send {proxy.header}; this request does not come from it.")
+        user = given[0].strip()
+        if len(given) > 1 or not user:
+            raise RefusedError(f"The proxy must name one user in {proxy.header}.")
+        role = proxy.role_of(user)
+        if role is None:
+            raise RefusedError("You are signed in, and have no role here; ask who runs this dashboard for one.")
+        own = session if self._role_of_session(session) == _NAMED_BY_PROXY else None
+        return Visitor(role, own, user)
 
     def is_for_us(self, headers: Mapping[str, str]) -> bool:
         """Whether the Host header names this dashboard; another name would be a page that rebinds its own."""
@@ -168,7 +211,10 @@ class GuardMiddleware:
                 "Add a name with --allow-host.\n",
                 status_code=421,
             ), None
-        visitor = self._guard.visitor(headers)
+        try:
+            visitor = self._guard.visitor(headers, scope["client"][0] if scope.get("client") else None)
+        except RefusedError as error:
+            return _refuse(str(error), is_api), None
         is_free = path.startswith(_FREE_PATHS)
         if visitor is None and not is_free:
             if is_api or scope["method"] not in _SAFE_METHODS:
@@ -177,19 +223,25 @@ class GuardMiddleware:
                     status_code=401,
                     headers={"WWW-Authenticate": "Bearer"},
                 ), None
+            if not self._guard.settings.tokens:
+                return _refuse("The proxy in front of this dashboard names nobody; come through it.", False, 401), None
             query = scope["query_string"].decode("latin-1")
             target = quote(path + (f"?{query}" if query else ""), safe="")
             return RedirectResponse(f"{SIGN_IN}?next={target}", status_code=303), None
         if scope["method"] not in _SAFE_METHODS:
+            too_much = _too_much(headers)
+            if too_much is not None:
+                return too_much, None
             if not self._guard.is_same_site(headers):
                 return _refuse("The request comes from another site.", is_api), None
-            if visitor is not None and not visitor.may_change and not is_free:
+            if visitor is not None and not visitor.may_change and not is_free and path != SIGN_OUT:
                 return _refuse("A viewer may look and not change anything; sign in as operator.", is_api), None
         cookie = None
-        if visitor is not None and visitor.session is None and "authorization" not in headers:
+        if visitor is not None and visitor.session is None and (visitor.user or "authorization" not in headers):
             # Nobody signs in here, and yet forms need something to be tied to.
-            visitor = Visitor(visitor.role, self._guard.new_session(visitor.role))
-            cookie = session_cookie(visitor.session or "")
+            session = self._guard.new_session(visitor.role if visitor.user is None else _NAMED_BY_PROXY)
+            visitor = replace(visitor, session=session)
+            cookie = session_cookie(session)
         scope.setdefault("state", {})["visitor"] = visitor
         return None, cookie
 
@@ -206,10 +258,20 @@ def visitor_of(request: Any) -> Visitor:
     return visitor or Visitor(VIEWER, None)
 
 
-def _refuse(reason: str, is_api: bool) -> Response:
+def _too_much(headers: Headers) -> Response | None:
+    """A refusal of a body that is too large, or does not say how large it is."""
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers and not length:
+        return JSONResponse({"detail": "Say how long the request is: Content-Length."}, status_code=411)
+    if length and (not length.isascii() or not length.isdigit() or int(length[:20]) > _LARGEST_BODY):
+        return JSONResponse({"detail": f"A request may have {_LARGEST_BODY} bytes at most."}, status_code=413)
+    return None
+
+
+def _refuse(reason: str, is_api: bool, status: int = 403) -> Response:
     if is_api:
-        return JSONResponse({"detail": reason}, status_code=403)
-    return PlainTextResponse(f"Refused: {reason}\n", status_code=403)
+        return JSONResponse({"detail": reason}, status_code=status)
+    return PlainTextResponse(f"Refused: {reason}\n", status_code=status)
 
 
 def _cookie(header: str) -> str | None:

@@ -19,6 +19,10 @@ _LONGEST_LINE = 4000
 _CHUNK_BYTES = 1 << 18
 
 
+class OutsideError(StoreError):
+    """Indicates a log that is recorded where no logs are."""
+
+
 @dataclass(frozen=True)
 class Excerpt:
     """Lines of a log with their numbers, from 1, or None where the start was not read; `cut` tells of left out ones."""
@@ -118,10 +122,10 @@ def _inside(location: StoreLocation, path: str) -> Path:
     """A path as it is, if it is inside the store's folder: who may write to the store may not read everything.
 
     Raises:
-        StoreError: it is not.
+        OutsideError: it is not.
     """
     folder = location.folder.resolve()
     resolved = (folder / path).resolve()
     if not resolved.is_relative_to(folder):
-        raise StoreError("The log is recorded outside the store's folder; it is not shown.")
+        raise OutsideError("The log is recorded outside the store's folder; it is not shown.")
     return resolved

@@ -46,6 +46,9 @@ class Pages:
                 "store": self.store if is_known else "",
                 "path": request.url.path,
                 "may_change": visitor.may_change,
+                "may_administer": visitor.may_administer,
+                "visitor": visitor,
+                "embedded": is_embedded(request),
                 "is_guarded": self.guard.settings.is_guarded,
                 "csrf_field": FORM_FIELD,
                 "csrf": self.guard.form_token(visitor.session) if visitor.session else "",
@@ -89,6 +92,11 @@ def make(guard: Guard, redact: Redactor, store: str) -> Pages:
         asset=asset, version=__version__, url=url, shown=shown, is_secret=is_secret, marks=words.MARKS
     )
     return Pages(guard, redact, store, environment)
+
+
+def is_embedded(request: Request) -> bool:
+    """Whether a page is made for another one to hold it, see `embedding`; no request from outside can say so."""
+    return bool(request.scope.get("state", {}).get("embedded"))
 
 
 @cache

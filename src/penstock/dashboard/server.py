@@ -62,6 +62,8 @@ def serve(settings: Settings, say: Callable[[str], None]) -> None:
         log_level="warning",
         access_log=False,
         server_header=False,
+        # Whether a request comes from the proxy is told by its connection, which no header may change.
+        proxy_headers=False,
         timeout_graceful_shutdown=_LAST_SECONDS,
         lifespan="on",
     )

@@ -11,15 +11,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from penstock.dashboard.app import create_app
-from penstock.dashboard.settings import Settings, check
+from penstock.dashboard.settings import Settings, check, trusted_proxy
 from penstock.errors import UsageError
 from tests.unit.dashboard.conftest import BAD, CANARY, GOOD, Store, csrf
 
 TOKEN, VIEWER_TOKEN = "operator-token-0123456789", "viewer-token-0123456789"
+ADMIN_TOKEN = "admin-token-0123456789"
 
 
 def guarded(store: Store) -> TestClient:
-    settings = Settings(store.location, token=TOKEN, viewer_token=VIEWER_TOKEN)
+    settings = Settings(store.location, token=TOKEN, viewer_token=VIEWER_TOKEN, admin_token=ADMIN_TOKEN)
     return TestClient(create_app(settings), base_url="http://localhost")
 
 
@@ -47,6 +48,9 @@ def test_beyond_this_machine_a_token_is_demanded(store: Store, host: str) -> Non
     check(replace(settings, token=TOKEN))
     with pytest.raises(UsageError, match="16 or more"):
         check(replace(settings, token="short"))
+    with pytest.raises(UsageError, match="are the same"):
+        check(replace(settings, token=TOKEN, admin_token=TOKEN))
+    check(replace(settings, proxy=trusted_proxy("X-Forwarded-User", [], ["*=viewer"])))
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "localhost", "::1"])
@@ -100,6 +104,18 @@ def test_a_viewer_sees_everything_and_changes_nothing(store: Store) -> None:
     assert page.status_code == 200
     assert "/resume" not in page.text
     assert client.post(f"/runs/{BAD}/resume", data={"csrf": csrf(page.text)}).status_code == 403
+    assert client.post("/sign-out", data={"csrf": csrf(page.text)}, follow_redirects=False).status_code == 303
+
+
+@pytest.mark.parametrize(
+    ("token", "role"), [(VIEWER_TOKEN, "viewer"), (TOKEN, "operator"), (ADMIN_TOKEN, "admin")], ids=lambda text: text
+)
+def test_each_token_gives_its_role(store: Store, token: str, role: str) -> None:
+    client = guarded(store)
+    client.post("/sign-in", data={"token": token})
+    page = client.get(f"/runs/{BAD}").text
+    assert f">{role}<" in page.replace(" ", "")
+    assert ("/resume" in page) == (role != "viewer")
 
 
 def test_a_form_of_another_site_is_refused(client: TestClient) -> None:

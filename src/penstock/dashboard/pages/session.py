@@ -8,7 +8,7 @@ from fastapi import APIRouter, Form, Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.dashboard import app
-from penstock.dashboard.guard import SIGN_IN, session_cookie, visitor_of
+from penstock.dashboard.guard import SIGN_IN, SIGN_OUT, session_cookie, visitor_of
 from penstock.dashboard.pages.forms import check_form
 
 _SESSION_SECONDS = 30 * 86400
@@ -36,7 +36,7 @@ def sign_in(request: Request, token: Annotated[str, Form()] = "", next: Annotate
     return answer
 
 
-@router.post("/sign-out")
+@router.post(SIGN_OUT)
 def sign_out(request: Request, csrf: Annotated[str, Form()] = "") -> Response:
     """Ends a session."""
     check_form(app.context_of(request).guard, visitor_of(request), csrf)
