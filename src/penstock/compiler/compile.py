@@ -12,6 +12,7 @@ from tfx.proto.orchestration import executable_spec_pb2, pipeline_pb2
 from penstock import sources, spec
 from penstock.beam import profiles
 from penstock.compiler import components, python_source
+from penstock.engine import remote_files
 from penstock.spec import Declaration
 
 
@@ -34,6 +35,7 @@ def compile_source(
         DeclarationError: the declaration is wrong, with every mistake found.
         UsageError: the Python file or function does not exist or does not fit.
     """
+    remote_files.register()  # TFX keeps the code of a `module_file` in the pipeline root
     if sources.is_python_source(source):
         pipeline = python_source.load_pipeline(source, parameters)
         if not pipeline.pipeline_info.pipeline_root:

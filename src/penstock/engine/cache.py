@@ -20,8 +20,9 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import Artifact, artifact_utils
 
 from penstock.engine import content, user_code
-from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
+from penstock.engine.content import DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY
 from penstock.engine.graph import GraphNode
+from penstock.storage import buckets, objects
 
 _OUTPUT_EVENTS = (metadata_store_pb2.Event.OUTPUT, metadata_store_pb2.Event.INTERNAL_OUTPUT)
 # What decides a node's result besides its own code, inputs and parameters.
@@ -31,8 +32,8 @@ _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-m
 # Custom properties that say how an artifact came about, such as what a model was compared with to be blessed. Others
 # are for its reader, such as the span of examples.
 _BOOKKEEPING = frozenset(
-    (DIGEST_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id", "input_fingerprint", "is_external", "name",
-     "pipeline_name", "producer_component", "state", "tfx_version")
+    (DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id", "input_fingerprint",
+     "is_external", "name", "pipeline_name", "producer_component", "state", "tfx_version")
 )  # fmt: skip
 
 
@@ -156,11 +157,28 @@ def _damage(artifact: Artifact) -> str | None:
         return f"artifact {artifact.id} is not live"
     if not artifact.uri:
         return None
+    if buckets.is_object(artifact.uri) and artifact.has_custom_property(DIGEST_PROPERTY):
+        return _remote_damage(artifact)
     if not fileio.exists(artifact.uri):
         return f"{artifact.uri} is gone"
     if not artifact.has_custom_property(DIGEST_PROPERTY):
         return None
-    digest, size = content.digest(artifact.uri)
+    return _difference(artifact, *content.digest(artifact.uri))
+
+
+def _remote_damage(artifact: Artifact) -> str | None:
+    """The same of a payload on object storage, which is read only if it was written again since it was recorded."""
+    files = objects.files(artifact.uri)
+    if files is None:
+        return f"{artifact.uri} is gone"
+    if artifact.get_string_custom_property(LISTING_PROPERTY) == objects.listing(files):
+        return None
+    size = sum(each.size for each in files)
+    as_recorded = size == artifact.get_int_custom_property(SIZE_PROPERTY)
+    return _difference(artifact, content.remote_digest(artifact.uri, files) if as_recorded else None, size)
+
+
+def _difference(artifact: Artifact, digest: str | None, size: int) -> str | None:
     recorded = artifact.get_int_custom_property(SIZE_PROPERTY)
     if size != recorded:
         return f"{artifact.uri} has {size} bytes, {recorded} were recorded"

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from penstock.storage.objects import Entry
 
 # Custom properties that are recorded on each output artifact.
 DIGEST_PROPERTY = "penstock_digest"
 SIZE_PROPERTY = "penstock_bytes"
+# On object storage only: names, sizes and times of the files as they were written.
+LISTING_PROPERTY = "penstock_listing"
 
 
 def digest(uri: str) -> tuple[str | None, int]:
@@ -27,3 +34,19 @@ def digest(uri: str) -> tuple[str | None, int]:
             whole.update(hashlib.file_digest(stream, "sha256").digest())
         size += path.stat().st_size
     return whole.hexdigest(), size
+
+
+def remote_digest(uri: str, files: Sequence[Entry]) -> str:
+    """Returns what `digest` gives for a local copy of files on object storage, all of which it reads.
+
+    Args:
+        uri: a folder or file.
+        files: what `objects.files` found there.
+    """
+    from penstock.storage import objects
+
+    whole = hashlib.sha256()
+    for each in files:
+        whole.update((each.name or ".").encode() + b"\0")
+        whole.update(objects.sha256(objects.join(uri, each.name)))
+    return whole.hexdigest()

@@ -24,7 +24,7 @@ from tfx.types import standard_component_specs
 from tfx.types.value_artifact import ValueArtifact
 
 from penstock.beam import cached_sizes, fast_reading, option_views, packaging, pickling, profiles, signatures
-from penstock.engine import autograph, content, csv_check
+from penstock.engine import autograph, content, csv_check, staging
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
 from penstock.summaries import writer
@@ -75,12 +75,21 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
         traces.remember()
     info = data_types.ExecutionInfo.from_proto(invocation)
     operator = _operator(executor_spec)
+    with staging.staged(info, executor_spec) as stage:
+        return _execute(info, executor_spec, operator, stage)
+
+
+def _execute(
+    info: data_types.ExecutionInfo, executor_spec: Any, operator: Any, stage: staging.Stage | None
+) -> Executed:
     # What an attempt that was killed left behind.
     outputs_utils.remove_output_dirs(_existing(info.output_dict))
     _remove(info.tmp_dir)
     fileio.makedirs(info.tmp_dir)
     outputs_utils.make_output_dirs(info.output_dict)
     try:
+        if stage is not None:
+            stage.fetch(info.exec_properties)
         if _class_path(executor_spec) == _CSV_EXECUTOR:
             _check_csv(info)
         output = operator.run_executor(info)
@@ -88,11 +97,16 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
             raise ExecutorError(output.execution_result.result_message or f"error code {output.execution_result.code}")
         _add_missing(output, info.output_dict)
         _check_present(output, info.output_dict)
+        if stage is not None:
+            stage.correct_files()
         for artifacts in output.output_artifacts.values():
             for artifact in artifacts.artifacts:
                 _record_content(artifact)
         executed = Executed(output)
         _summarise(executed, info)
+        if stage is not None:
+            stage.publish(output)
+            executed.summaries = stage.original_view(executed.summaries)
     except BaseException:
         _discard(info.output_dict)
         raise

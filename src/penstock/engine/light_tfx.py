@@ -2,7 +2,7 @@
 
 TFX needs TensorFlow for file access and for annotations of its documentation only where it drives nodes; the heavy
 imports come from package `__init__` modules on the way. `load()` puts bare packages in their place, so that the
-modules below them can be imported one by one, and lets TFX fall back to its plug-in for local files.
+modules below them can be imported one by one, and lets TFX use plug-ins for local files and for object storage.
 
 A process that called `load()` can drive and publish nodes, and cannot execute them. There is no way back.
 """
@@ -52,10 +52,11 @@ def load() -> None:
         _insert_bare_package(name)
     from absl import logging
 
-    from penstock.engine import local_files
+    from penstock.engine import local_files, remote_files
 
     logging.set_verbosity(logging.ERROR)
     local_files.register()
+    remote_files.register()
 
 
 def _insert_bare_package(name: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,8 +16,11 @@ from penstock.metadata.database import Database, in_parts
 from penstock.metadata.executions import OUTPUTS_SQL, executions_of_run
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import Run
+from penstock.storage import buckets, objects
 
 _GONE = "deleted"
+# What the engine records of each output, see `penstock.engine.content`.
+_SIZE_PROPERTY = "penstock_bytes"
 
 _TABLES_OF_RUNS = (
     "penstock_approvals",
@@ -77,21 +82,24 @@ def find(
     needed = _used_elsewhere(database, candidates, old) | _led_to_a_push(database) | _latest_blessed(database)
     artifacts = read_artifacts(database, sorted(candidates - needed)).values()
     removable = tuple(artifact for artifact in artifacts if artifact.type != "PushedModel" and slot(artifact))
-    size = sum(_size(folder) for artifact in removable if (folder := slot(artifact)) is not None)
+    size = sum(_sizes(database, removable))
     size += sum(_size(database.location.run_folder(run.run_id)) for run in old)
     return Garbage(tuple(old), removable, len(candidates) - len(removable), size)
 
 
-def slot(artifact: Artifact) -> Path | None:
-    """Returns the folder made for an artifact alone, or None: it was imported, or is on another file system."""
+def slot(artifact: Artifact) -> str | None:
+    """Returns the folder made for an artifact alone, here or on object storage.
+
+    None if there is none: it was imported, or is on another file system.
+    """
     producer = artifact.producer
-    if producer is None or "://" in artifact.uri:
+    if producer is None or ("://" in artifact.uri and not buckets.is_object(artifact.uri)):
         return None
-    folder = Path(artifact.uri)
-    if folder.name == "value":  # an artifact that holds a value is a file in its folder
-        folder = folder.parent
+    folder = artifact.uri.rstrip("/")
+    if folder.endswith("/value"):  # an artifact that holds a value is a file in its folder
+        folder = folder.removesuffix("/value")
     expected = (producer.execution.node, producer.key, str(producer.execution.execution_id))
-    return folder if folder.parts[-3:] == expected else None
+    return folder if tuple(folder.split("/")[-3:]) == expected else None
 
 
 def remove(garbage: Garbage, location: StoreLocation) -> None:
@@ -113,12 +121,10 @@ def remove(garbage: Garbage, location: StoreLocation) -> None:
                 artifact.state = metadata_store_pb2.Artifact.DELETED
             store.put_artifacts(found)
     for removed in garbage.artifacts:
-        folder = slot(removed)
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=not folder.exists())
+        if (made := slot(removed)) is not None:
+            _remove_folder(made)
     for run in garbage.runs:
-        folder = location.run_folder(run.run_id)
-        shutil.rmtree(folder, ignore_errors=not folder.exists())
+        _remove_folder(str(location.run_folder(run.run_id)))
     with connect(location, create=True) as database, database.transaction():
         for names, values in in_parts([run.run_id for run in garbage.runs]):
             for table in _TABLES_OF_RUNS:
@@ -202,6 +208,26 @@ def _latest_blessed(database: Database) -> set[int]:
         )
         needed.update(row["artifact_id"] for row in database.query(sql, values))
     return needed
+
+
+def _remove_folder(folder: str) -> None:
+    if buckets.is_object(folder):
+        with contextlib.suppress(FileNotFoundError):
+            objects.remove_folder(folder)
+    else:
+        shutil.rmtree(folder, ignore_errors=not os.path.exists(folder))
+
+
+def _sizes(database: Database, artifacts: Sequence[Artifact]) -> Iterator[int]:
+    """The payloads' sizes in bytes; of those on object storage, which is not asked, as they were recorded."""
+    remote = [artifact.artifact_id for artifact in artifacts if buckets.is_object(artifact.uri)]
+    recorded = read_properties(database, remote)
+    for artifact in artifacts:
+        folder = slot(artifact)
+        if artifact.artifact_id in recorded:
+            yield int(recorded[artifact.artifact_id].get(_SIZE_PROPERTY) or 0)
+        elif folder is not None:
+            yield _size(Path(folder))
 
 
 def _size(folder: Path) -> int:
