@@ -102,7 +102,7 @@ class _Watch:
             self._find()
             # What is shared counts more than once in the first sum, which costs next to nothing.
             if sum(map(_resident, self._marked)) > self._peak:
-                self._peak = max(self._peak, sum(map(_proportional, self._marked)))
+                self._peak = max(self._peak, sum(map(proportional_bytes, self._marked)))
 
     def _find(self) -> None:
         there = {int(name) for name in os.listdir("/proc") if name.isdecimal()}
@@ -125,7 +125,7 @@ def _resident(pid: int) -> int:
     return 0
 
 
-def _proportional(pid: int) -> int:
+def proportional_bytes(pid: int) -> int:
     """A process's proportional set size, in bytes: its own pages, and its share of those that others have too."""
     with suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

@@ -106,7 +106,7 @@ def list_runs(
         request,
         {
             "runs": [{**_run(run), "nodes": dict(page.counts[run.run_id])} for run in page.runs],
-            "next": page.runs[-1].run_id if page.has_more else None,
+            "next": page.next,
         },
     )
 
@@ -274,7 +274,7 @@ def list_artifacts(
         request,
         {
             "artifacts": [artifact_document(artifact) for artifact in page.artifacts],
-            "next": page.artifacts[-1].artifact_id if page.has_more else None,
+            "next": page.next,
         },
     )
 

@@ -13,6 +13,7 @@ from penstock.metadata.runs import parameters_since
 from penstock.metadata.tables import SCHEMA_VERSION
 
 _KEPT = 4
+_LEARNT_AT_ONCE = 5000
 
 
 class Connections:
@@ -50,13 +51,24 @@ class Connections:
         # A connection that reads has looked which tables there are.
         self.close()
 
+    def learn(self) -> None:
+        """Learns the secret parameters of all runs there are."""
+        with self.reading():
+            pass
+
     def _learn(self, database: Database) -> None:
-        found = parameters_since(database, self._learnt_until)
-        for created_at, parameters in found:
+        while True:
+            found = parameters_since(database, self._learnt_until, _LEARNT_AT_ONCE)
             self._redact.learn(
-                value for name, value in parameters.items() if isinstance(value, str) and is_secret(name)
+                value
+                for _, parameters in found
+                for name, value in parameters.items()
+                if isinstance(value, str) and is_secret(name)
             )
-            self._learnt_until = max(self._learnt_until, created_at)
+            if found:
+                self._learnt_until = max(self._learnt_until, found[-1][0])
+            if len(found) < _LEARNT_AT_ONCE:
+                return
 
     def _give_back(self, database: Database) -> None:
         # A connection to a store that is not there, or is an older one, does not notice when its tables are made.

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from html import escape
 from json import dumps
 from typing import Any
@@ -24,6 +25,7 @@ _FOLDERS = ("PWD", "OLDPWD")
 _LEAST_LENGTH = 8
 
 
+@lru_cache(4096)
 def is_secret(name: str) -> bool:
     """Whether a parameter or variable of this name holds a secret."""
     return name not in _FOLDERS and _SECRET_NAME.search(name) is not None

@@ -10,6 +10,7 @@ from penstock.errors import ArtifactNotFoundError, UsageError
 from penstock.metadata.database import Database, Row, in_parts
 from penstock.metadata.executions import (
     ARTIFACT_STATES,
+    INPUTS_SQL,
     INTERNAL_OUTPUT_EVENT,
     OUTPUTS_SQL,
     Use,
@@ -17,6 +18,16 @@ from penstock.metadata.executions import (
     first_outputs,
     property_value,
     read_uses,
+)
+from penstock.metadata.indices import LIVE
+
+_COLUMNS = (
+    "a.id, t.name AS type, a.uri, a.state, a.name, a.create_time_since_epoch AS created, "
+    "a.last_update_time_since_epoch AS updated"
+)
+_PIPELINE_SQL = (
+    "(SELECT pc.id FROM Context pc JOIN Type pt ON pt.id = pc.type_id "
+    "WHERE pt.name = 'pipeline' AND pc.name = :pipeline LIMIT 1)"
 )
 
 
@@ -63,6 +74,19 @@ class ArtifactDetails:
 
 
 @dataclass(frozen=True)
+class ArtifactPage:
+    """A part of a list of artifacts, newest first.
+
+    Attributes:
+        artifacts: those of the part; fewer than were asked for, and even none, where few fit among many.
+        next: what `before` must be for the part after; None at the end of the list.
+    """
+
+    artifacts: Sequence[Artifact]
+    next: int | None
+
+
+@dataclass(frozen=True)
 class NodeArtifacts:
     """What a node took and gave in a run: artifacts by the name of the node's input or output."""
 
@@ -94,38 +118,149 @@ def list_artifacts(
     Raises:
         UsageError: there is no such state.
     """
+    found: list[Artifact] = []
+    while len(found) < limit:
+        page = find_page(
+            database, type=type, pipeline=pipeline, run=run, state=state, limit=limit - len(found), before=before
+        )
+        found += page.artifacts
+        if page.next is None:
+            break
+        before = page.next
+    return found
+
+
+def find_page(
+    database: Database,
+    *,
+    type: str | None = None,
+    pipeline: str | None = None,
+    run: str | None = None,
+    state: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+    looks: int = 5000,
+) -> ArtifactPage:
+    """Lists artifacts as `list_artifacts` does, but looks at no more than `looks` of them to find those that fit."""
     if state is not None and state not in ARTIFACT_STATES:
         raise UsageError(f"There is no artifact state {state!r}. Allowed: {', '.join(ARTIFACT_STATES)}.")
     if not database.has_mlmd():
+        return ArtifactPage([], None)
+    search = _search(database, type=type, pipeline=pipeline, run=run, state=state, before=before, looks=looks)
+    rows = database.query(search.sql, {**search.values, "limit": limit + 1})
+    if len(rows) > limit:
+        following = rows[limit - 1]["id"]
+    else:
+        ends = database.query(search.end_sql, search.values) if search.end_sql else []
+        # The artifact there has not been looked at.
+        following = ends[0]["id"] + 1 if ends else None
+    return ArtifactPage(_with_producers(database, rows[:limit]), following)
+
+
+def newest_artifacts(database: Database, type: str, pipeline: str, limit: int, looks: int) -> list[Artifact]:
+    """The newest artifacts of a type that a pipeline's nodes output, looked for among its `looks` newest ones."""
+    if not database.has_mlmd():
         return []
-    conditions = []
-    parameters: dict[str, Any] = {"limit": limit}
-    if type is not None:
-        conditions.append("t.name = :type")
-        parameters["type"] = type
-    if state is not None:
-        conditions.append("COALESCE(a.state, 0) = :state")
-        parameters["state"] = ARTIFACT_STATES.index(state)
+    search = _search(database, type=type, pipeline=pipeline, looks=looks)
+    return _with_producers(database, database.query(search.sql, {**search.values, "limit": limit}))
+
+
+@dataclass(frozen=True)
+class _Search:
+    """How artifacts are looked for.
+
+    Attributes:
+        sql: finds `:limit` of them.
+        end_sql: finds the first one that was not looked at; None where all that fit are found.
+        values: the parameters of both.
+    """
+
+    sql: str
+    end_sql: str | None
+    values: Mapping[str, Any]
+
+
+def _search(
+    database: Database,
+    *,
+    type: str | None = None,
+    pipeline: str | None = None,
+    run: str | None = None,
+    state: str | None = None,
+    before: int | None = None,
+    looks: int,
+) -> _Search:
+    conditions, values = _conditions(database, type=type, pipeline=pipeline, run=run, state=state)
+    # What is looked at one by one is what fits the one condition that leaves the fewest and that an index knows.
+    table, artifact_id, looked_at = "Artifact a", "a.id", "1 = 1"
+    if run is not None:
+        looked_at = conditions.pop("run")
+    elif state not in (None, "live"):
+        looked_at = conditions.pop("state")
+    elif pipeline is not None:
+        # An execution's inputs and outputs are in its contexts too; this tells artifacts, but not who made them.
+        table, artifact_id = "Attribution b CROSS JOIN Artifact a", "b.artifact_id"
+        looked_at = f"b.context_id = {_PIPELINE_SQL}"
+        conditions["artifact"] = "a.id = b.artifact_id"
+    elif type is not None:
+        looked_at = conditions.pop("type")
+    where = [looked_at]
     if before is not None:
-        conditions.append("a.id < :before")
-        parameters["before"] = before
-    if pipeline is not None:
-        conditions.append(
-            "EXISTS (SELECT 1 FROM Event e JOIN Association s ON s.execution_id = e.execution_id "
-            "JOIN Context c ON c.id = s.context_id JOIN Type ct ON ct.id = c.type_id "
-            f"WHERE e.artifact_id = a.id AND e.type IN {OUTPUTS_SQL} AND ct.name = 'pipeline' AND c.name = :pipeline)"
+        where.append(f"{artifact_id} < :before")
+        values["before"] = before
+    end_sql = (
+        f"SELECT {artifact_id} AS id FROM {table.partition(' CROSS ')[0]} WHERE {' AND '.join(where)} "
+        f"ORDER BY {artifact_id} DESC LIMIT 1 OFFSET {looks}"
+    )
+    is_bounded = bool(conditions) and run is None
+    if is_bounded:
+        where.append(f"{artifact_id} > COALESCE(({end_sql}), 0)")
+    # SQLite keeps to the order of CROSS JOIN.
+    sql = (
+        f"SELECT {_COLUMNS} FROM {table} CROSS JOIN Type t WHERE t.id = a.type_id "
+        f"AND {' AND '.join([*where, *conditions.values()])} ORDER BY {artifact_id} DESC LIMIT :limit"
+    )
+    return _Search(sql, end_sql if is_bounded else None, values)
+
+
+def _conditions(
+    database: Database, *, type: str | None, pipeline: str | None, run: str | None, state: str | None
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """What the artifacts `a` of a list have to fit, by what is asked for, and the values of its parameters."""
+    conditions: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    if type is not None:
+        rows = database.query("SELECT id FROM Type WHERE name = :type AND type_kind = 1", {"type": type})
+        # One, but where programs other than TFX give types versions. None is left where there is no such type.
+        names = [f"type_{index}" for index, _ in enumerate(rows)]
+        conditions["type"] = (
+            f"a.type_id = :{names[0]}"
+            if len(names) == 1
+            else f"a.type_id IN ({', '.join(f':{name}' for name in names) or 'NULL'})"
         )
-        parameters["pipeline"] = pipeline
+        values |= {name: row["id"] for name, row in zip(names, rows, strict=True)}
+    if state is not None:
+        conditions["state"] = "COALESCE(a.state, 0) = :state"
+        if state != "live":
+            # What the index of those that are not live asks for.
+            conditions["state"] += f" AND COALESCE(a.state, 0) <> {LIVE}"
+        values["state"] = ARTIFACT_STATES.index(state)
+    if pipeline is not None:
+        conditions["pipeline"] = (
+            "EXISTS (SELECT 1 FROM Event e CROSS JOIN Association s WHERE e.artifact_id = a.id "
+            f"AND e.type IN {OUTPUTS_SQL} AND s.execution_id = e.execution_id AND s.context_id = {_PIPELINE_SQL})"
+        )
+        values["pipeline"] = pipeline
     if run is not None:
         # A run has few artifacts, where a pipeline may have most of them: they are looked up, not tried one by one.
-        conditions.append(
+        conditions["run"] = (
             "a.id IN (SELECT e.artifact_id "
             "FROM Type ct CROSS JOIN Context c CROSS JOIN Association s CROSS JOIN Event e "
             "WHERE ct.name = 'pipeline_run' AND c.type_id = ct.id AND c.name = :run AND s.context_id = c.id "
             f"AND e.execution_id = s.execution_id AND e.type IN {OUTPUTS_SQL})"
         )
-        parameters["run"] = run
-    return _read(database, f"{' AND '.join(conditions) or '1 = 1'} ORDER BY a.id DESC LIMIT :limit", parameters)
+        values["run"] = run
+    return conditions, values
 
 
 def read_artifacts(database: Database, artifact_ids: Sequence[int]) -> dict[int, Artifact]:
@@ -166,7 +301,16 @@ def get_artifact(database: Database, artifact_id: int) -> ArtifactDetails:
     Raises:
         ArtifactNotFoundError: there is none with this id; the message says which ids there are.
     """
-    found = read_artifacts(database, [artifact_id])
+    if not database.has_mlmd():
+        raise not_found(database, artifact_id)
+    events = database.query(
+        f"SELECT id, artifact_id, execution_id, type FROM Event WHERE artifact_id = :id AND type IN {INPUTS_SQL} "
+        "ORDER BY id",
+        {"id": artifact_id},
+    )
+    consumers, found = read_events(database, events)
+    if not found:
+        found = read_artifacts(database, [artifact_id])
     if not found:
         raise not_found(database, artifact_id)
     properties: dict[str, Any] = {}
@@ -178,11 +322,9 @@ def get_artifact(database: Database, artifact_id: int) -> ArtifactDetails:
     )
     for row in rows:
         (custom if row["is_custom_property"] else properties)[row["name"]] = property_value(row)
-    events = database.query(
-        "SELECT id, artifact_id, execution_id, type FROM Event WHERE artifact_id = :id AND type IN (2, 3) ORDER BY id",
-        {"id": artifact_id},
+    return ArtifactDetails(
+        found[artifact_id], properties, custom, [use for use in consumers if use.direction == "input"]
     )
-    return ArtifactDetails(found[artifact_id], properties, custom, read_uses(database, events))
 
 
 def not_found(database: Database, artifact_id: int) -> ArtifactNotFoundError:
@@ -223,17 +365,6 @@ def artifacts_of_node(database: Database, run_id: str, node_id: str) -> NodeArti
         if artifact not in listed:
             listed.append(artifact)
     return NodeArtifacts(inputs=sides["input"], outputs=sides["output"])
-
-
-def outputs_of_execution(database: Database, execution_id: int) -> list[int]:
-    """The ids of the artifacts an execution put out."""
-    if not database.has_mlmd():
-        return []
-    rows = database.query(
-        f"SELECT artifact_id FROM Event WHERE execution_id = :id AND type IN {OUTPUTS_SQL} ORDER BY id",
-        {"id": execution_id},
-    )
-    return [row["artifact_id"] for row in rows]
 
 
 def outputs_of_run(database: Database, run_id: str) -> list[tuple[str, Artifact]]:
@@ -278,17 +409,17 @@ def _events_of_run(database: Database, run_id: str, condition: str = "") -> list
 
 
 def _read(database: Database, condition: str, parameters: Mapping[str, Any]) -> list[Artifact]:
-    rows = _rows(database, condition, parameters)
+    return _with_producers(database, _rows(database, condition, parameters))
+
+
+def _with_producers(database: Database, rows: Sequence[Row]) -> list[Artifact]:
     producers = first_outputs(database, [row["id"] for row in rows])
     return [_artifact(row, producers.get(row["id"])) for row in rows]
 
 
 def _rows(database: Database, condition: str, parameters: Mapping[str, Any]) -> list[Row]:
     return database.query(
-        "SELECT a.id, t.name AS type, a.uri, a.state, a.name, a.create_time_since_epoch AS created, "
-        "a.last_update_time_since_epoch AS updated FROM Artifact a JOIN Type t ON t.id = a.type_id "
-        f"WHERE {condition}",
-        parameters,
+        f"SELECT {_COLUMNS} FROM Artifact a JOIN Type t ON t.id = a.type_id WHERE {condition}", parameters
     )
 
 

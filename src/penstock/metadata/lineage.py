@@ -11,6 +11,7 @@ from penstock.metadata.database import Database, Row
 from penstock.metadata.executions import CACHED, FIRST_OUTPUT_SQL, INPUTS_SQL, OUTPUTS_SQL, Execution, Use
 
 DIRECTIONS = ("up", "down")
+BOTH = "both"
 
 _PRODUCER = f"o.artifact_id = c.artifact_id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}"
 # An execution that was answered from the cache made nothing: what it output again has another producer.
@@ -49,6 +50,7 @@ _DOWN = f"""
     AND o.execution_id = i.execution_id AND e.id = o.id
     AND (e.id = i.id OR (e.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}))
     AND c.step < :depth ORDER BY e.id"""
+_BOTH_SQL = f"SELECT * FROM ({_UP}) above UNION SELECT * FROM ({_DOWN}) below ORDER BY id"
 
 
 @dataclass(frozen=True)
@@ -74,15 +76,15 @@ def lineage(database: Database, artifact_id: int, direction: str = "up", depth: 
     Args:
         database: the store.
         artifact_id: where to start.
-        direction: `up` to what it was made from, `down` to what was made from it.
+        direction: `up` to what it was made from, `down` to what was made from it, or `both`.
         depth: over how many executions at most; None for all the way.
 
     Raises:
         ArtifactNotFoundError: there is no such artifact.
         UsageError: the direction or depth is none.
     """
-    if direction not in DIRECTIONS:
-        raise UsageError(f"Lineage has no direction {direction!r}. Allowed: {', '.join(DIRECTIONS)}.")
+    if direction not in (*DIRECTIONS, BOTH):
+        raise UsageError(f"Lineage has no direction {direction!r}. Allowed: {', '.join((*DIRECTIONS, BOTH))}.")
     if depth is not None and depth < 1:
         raise UsageError(f"Lineage cannot go over {depth} executions. Allowed: 1 and more.")
     events = _events(database, artifact_id, direction, depth) if database.has_mlmd() else []
@@ -104,8 +106,7 @@ def neighbours(database: Database, artifact_id: int) -> Lineage:
     if not database.has_mlmd():
         raise not_found(database, artifact_id)
     parameters = {"start": artifact_id, "increment": 1, "depth": 1}
-    found = {event["id"]: event for sql in (_UP, _DOWN) for event in database.query(sql, parameters)}
-    edges, artifacts = read_events(database, [found[event_id] for event_id in sorted(found)])
+    edges, artifacts = read_events(database, database.query(_BOTH_SQL, parameters))
     if artifact_id not in artifacts:
         artifacts = {**artifacts, **read_artifacts(database, [artifact_id])}
     if artifact_id not in artifacts:
@@ -116,4 +117,4 @@ def neighbours(database: Database, artifact_id: int) -> Lineage:
 
 def _events(database: Database, artifact_id: int, direction: str, depth: int | None) -> list[Row]:
     parameters = {"start": artifact_id, "increment": 0 if depth is None else 1, "depth": depth or 1}
-    return database.query(_UP if direction == "up" else _DOWN, parameters)
+    return database.query({"up": _UP, "down": _DOWN, BOTH: _BOTH_SQL}[direction], parameters)

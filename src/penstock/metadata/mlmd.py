@@ -15,6 +15,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from penstock.errors import StoreError
+from penstock.metadata import indices
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.lock_timeout import lock_timeout_seconds
@@ -122,7 +123,8 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
     if location.database is not None:
         with connect(location, create=True) as database:
             if not database.has_mlmd():
-                return _make_in_postgres(location, database)
+                _make_in_postgres(location, database)
+            indices.create_in_postgres(database)
         return GuardedMetadataStore(connection_config(location), None, location.display)
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
@@ -132,11 +134,11 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
     return GuardedMetadataStore(connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path))
 
 
-def _make_in_postgres(location: StoreLocation, database: Database) -> GuardedMetadataStore:
-    """Opens a store whose tables may be missing: two that make them at the same time fail."""
+def _make_in_postgres(location: StoreLocation, database: Database) -> None:
+    """Makes ml-metadata's tables, which may be there by now: two that make them at the same time fail."""
     with database.transaction():
         database.lock_schema()
-        return GuardedMetadataStore(connection_config(location), None, location.display)
+        GuardedMetadataStore(connection_config(location), None, location.display).close()
 
 
 def _prepare_sqlite(path: Path) -> None:
@@ -161,6 +163,11 @@ def _prepare_sqlite(path: Path) -> None:
                     f" {', '.join(sorted(tables)[:5])}. Move it away, or name another store with --store."
                 )
             connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            # In a store that is made now, they come when it is opened the next time.
+            if "Artifact" in tables:
+                known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
+                for statement in indices.missing(known):
+                    connection.execute(statement)
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:

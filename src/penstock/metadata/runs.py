@@ -24,6 +24,8 @@ _COLUMNS = (
 )
 # What LIKE takes as itself, with `!` as its escape.
 _LITERAL = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
+# So many runs are searched for a text in a twentieth of a second.
+_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,19 @@ class Run:
     error: str | None = None
     host: str | None = None
     pid: int | None = None
+
+
+@dataclass(frozen=True)
+class RunPage:
+    """A part of a list of runs, newest first.
+
+    Attributes:
+        runs: those of the part; fewer than were asked for, and even none, where few fit among many.
+        next: the id that `before` must be for the part after; None at the end of the list.
+    """
+
+    runs: Sequence[Run]
+    next: str | None
 
 
 @dataclass(frozen=True)
@@ -129,30 +144,82 @@ def list_runs(
     Raises:
         RunNotFoundError: there is no run `before`.
     """
-    conditions = []
-    parameters: dict[str, Any] = {}
-    if pipeline is not None:
-        conditions.append("pipeline = :pipeline")
-        parameters["pipeline"] = pipeline
-    if state is not None:
-        conditions.append("state = :state")
-        parameters["state"] = "running" if state == INTERRUPTED else state
-    if since is not None:
-        conditions.append("created_at >= :since")
-        parameters["since"] = since
-    if text:
-        searched = "lower(run_id || ' ' || pipeline || ' ' || parameters || ' ' || COALESCE(error, ''))"
-        conditions.append(f"{searched} LIKE :text ESCAPE '!'")
-        parameters["text"] = f"%{text.lower().translate(_LITERAL)}%"
     found: list[Run] = []
     while len(found) < limit:
-        page = _page(database, conditions, parameters, limit, before)
-        # Only readers tell running from interrupted, so a page can hold fewer runs of the wanted state than rows.
-        found += [run for run in page if state is None or run.state == state]
-        if len(page) < limit:
+        page = find_page(
+            database,
+            pipeline=pipeline,
+            state=state,
+            text=text,
+            since=since,
+            limit=limit - len(found),
+            before=before,
+        )
+        found += page.runs
+        if page.next is None:
             break
-        before = page[-1].run_id
-    return found[:limit]
+        before = page.next
+    return found
+
+
+def find_page(
+    database: Database,
+    *,
+    pipeline: str | None = None,
+    state: str | None = None,
+    text: str | None = None,
+    since: float | None = None,
+    limit: int = 50,
+    before: str | None = None,
+) -> RunPage:
+    """Lists runs as `list_runs` does, but looks at no more than `_LOOKED_AT` of them to find those that fit."""
+    if not database.has_own_tables:
+        return RunPage([], None)
+    # What an index finds, and what has to be looked at row by row.
+    found_by: list[str] = []
+    looked_at: list[str] = []
+    values: dict[str, Any] = {}
+    if pipeline is not None:
+        found_by.append("pipeline = :pipeline")
+        values["pipeline"] = pipeline
+    if state is not None:
+        found_by.append("state = :state")
+        values["state"] = "running" if state == INTERRUPTED else state
+    if since is not None:
+        found_by.append("created_at >= :since")
+        values["since"] = since
+    if before is not None:
+        last = find_run(database, before)
+        if last is None:
+            raise RunNotFoundError(
+                f"There is no run {before!r} in {database.location.display} to list the runs before."
+            )
+        found_by.append("(created_at, run_id) < (:created_at, :before)")
+        values |= {"created_at": last.created_at, "before": before}
+    bound = (
+        f"SELECT created_at, run_id FROM penstock_runs WHERE {' AND '.join(found_by) or '1 = 1'} "
+        f"ORDER BY created_at DESC, run_id DESC LIMIT 1 OFFSET {_LOOKED_AT - 1}"
+    )
+    if text:
+        # SQLite reads what stands behind the IR at the cost of reading that too; most runs have no error.
+        looked_at.append(
+            "(lower(run_id || ' ' || pipeline || ' ' || parameters) LIKE :text ESCAPE '!' "
+            "OR (error IS NOT NULL AND lower(error) LIKE :text ESCAPE '!'))"
+        )
+        values["text"] = f"%{text.lower().translate(_LITERAL)}%"
+        looked_at.append(f"created_at >= COALESCE((SELECT created_at FROM ({bound}) bound), 0)")
+    rows = database.query(
+        f"SELECT {_COLUMNS} FROM penstock_runs WHERE {' AND '.join([*found_by, *looked_at]) or '1 = 1'} "
+        "ORDER BY created_at DESC, run_id DESC LIMIT :limit",
+        {**values, "limit": limit + 1},
+    )
+    following: str | None = None
+    if len(rows) > limit:
+        following = rows[limit - 1]["run_id"]
+    elif looked_at:
+        following = next((row["run_id"] for row in database.query(bound, values)), None)
+    # Only readers tell running from interrupted, so a page can hold fewer runs of the wanted state than rows.
+    return RunPage([run for run in map(_run, rows[:limit]) if state is None or run.state == state], following)
 
 
 def latest_runs(database: Database) -> list[Run]:
@@ -160,21 +227,24 @@ def latest_runs(database: Database) -> list[Run]:
     if not database.has_own_tables:
         return []
     rows = database.query(
-        f"SELECT {_COLUMNS} FROM penstock_runs WHERE run_id IN ("
-        "SELECT (SELECT run_id FROM penstock_runs latest WHERE latest.pipeline = known.pipeline "
-        "ORDER BY created_at DESC, run_id DESC LIMIT 1) FROM (SELECT DISTINCT pipeline FROM penstock_runs) known) "
+        # From one pipeline to the next by the index: "SELECT DISTINCT" would go through all runs.
+        "WITH RECURSIVE known(pipeline) AS (SELECT min(pipeline) FROM penstock_runs UNION ALL "
+        "SELECT (SELECT min(r.pipeline) FROM penstock_runs r WHERE r.pipeline > known.pipeline) FROM known "
+        "WHERE known.pipeline IS NOT NULL) "
+        f"SELECT {_COLUMNS} FROM penstock_runs WHERE run_id IN (SELECT (SELECT r.run_id FROM penstock_runs r "
+        "WHERE r.pipeline = known.pipeline ORDER BY r.created_at DESC, r.run_id DESC LIMIT 1) FROM known) "
         "ORDER BY pipeline"
     )
     return [_run(row) for row in rows]
 
 
-def parameters_since(database: Database, created_after: float) -> list[tuple[float, dict[str, Any]]]:
-    """(when it was recorded, its parameters) of each run recorded after a time, oldest first."""
+def parameters_since(database: Database, created_after: float, limit: int) -> list[tuple[float, dict[str, Any]]]:
+    """(when it was recorded, its parameters) of so many runs recorded after a time, the oldest, oldest first."""
     if not database.has_own_tables:
         return []
     rows = database.query(
-        "SELECT created_at, parameters FROM penstock_runs WHERE created_at > :after ORDER BY created_at",
-        {"after": created_after},
+        "SELECT created_at, parameters FROM penstock_runs WHERE created_at > :after ORDER BY created_at LIMIT :limit",
+        {"after": created_after, "limit": limit},
     )
     return [(row["created_at"], json.loads(row["parameters"])) for row in rows]
 
@@ -283,23 +353,16 @@ def find_summaries(database: Database, artifact_ids: Sequence[int], kind: str | 
     return found
 
 
-def _page(
-    database: Database, conditions: Sequence[str], parameters: Mapping[str, Any], limit: int, before: str | None
-) -> list[Run]:
-    if not database.has_own_tables:
-        return []
-    where, values = list(conditions), {**parameters, "limit": limit}
-    if before is not None:
-        last = find_run(database, before)
-        if last is None:
-            raise RunNotFoundError(
-                f"There is no run {before!r} in {database.location.display} to list the runs before."
-            )
-        where.append("(created_at, run_id) < (:created_at, :before)")
-        values |= {"created_at": last.created_at, "before": before}
-    restriction = f"WHERE {' AND '.join(where)} " if where else ""
-    sql = f"SELECT {_COLUMNS} FROM penstock_runs {restriction}ORDER BY created_at DESC, run_id DESC LIMIT :limit"
-    return [_run(row) for row in database.query(sql, values)]
+def summaries_beside(database: Database, execution_id: int, kind: str) -> dict[int, Summary]:
+    """The summaries of a kind of what an execution took and put out, by artifact id."""
+    if not database.has_own_tables or not database.has_mlmd():
+        return {}
+    rows = database.query(
+        "SELECT artifact_id, kind, content FROM penstock_summaries WHERE kind = :kind "
+        "AND artifact_id IN (SELECT artifact_id FROM Event WHERE execution_id = :id) ORDER BY artifact_id",
+        {"kind": kind, "id": execution_id},
+    )
+    return {row["artifact_id"]: Summary(row["artifact_id"], row["kind"], json.loads(row["content"])) for row in rows}
 
 
 def _get_by_start(database: Database, start: str) -> Run:
@@ -334,7 +397,7 @@ def _run(row: Row) -> Run:
 
 
 def _is_abandoned(row: Row) -> bool:
-    """Whether a run's process is known to be gone: only its own host can tell."""
-    if row["pid"] is None or row["host"] != socket.gethostname():
+    """Whether a run's process is known to be gone: only its own host can tell, and a cluster's run has none."""
+    if row["backend"] == "kubeflow" or row["pid"] is None or row["host"] != socket.gethostname():
         return False
     return not process.is_alive(row["pid"], before=max(row["created_at"], row["started_at"] or 0.0))

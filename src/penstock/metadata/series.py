@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from penstock.metadata.artifacts import Artifact, list_artifacts
+from penstock.metadata.artifacts import Artifact, newest_artifacts
 from penstock.metadata.database import Database
 from penstock.metadata.executions import FIRST_OUTPUT_SQL, OUTPUTS_SQL
 from penstock.metadata.metrics import EVALUATION, EXAMPLE_COUNT, Evaluation, evaluation_of
@@ -16,6 +16,7 @@ from penstock.metadata.runs import find_summaries
 EVALUATION_TYPE = "ModelEvaluation"
 # Two years of daily models and then some; an entry of a hundred slices takes some 50 kB.
 _KEPT = 1000
+_LOOKED_AT = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,16 @@ class Evaluations:
 
     def read(self, database: Database, artifacts: Sequence[Artifact]) -> dict[int, Evaluation]:
         """The evaluations among these artifacts that have a summary, by artifact id."""
+        nodes = {a.artifact_id: a.producer.execution.node if a.producer is not None else None for a in artifacts}
+        return self._read(database, nodes)
+
+    def _read(self, database: Database, nodes: Mapping[int, str | None]) -> dict[int, Evaluation]:
+        """The evaluations of these ids that have a summary; `nodes` has the node that made each."""
         with self._lock:
-            found = {a.artifact_id: self._kept[a.artifact_id] for a in artifacts if a.artifact_id in self._kept}
-        missing = {artifact.artifact_id: artifact for artifact in artifacts if artifact.artifact_id not in found}
-        for artifact_id, summary in find_summaries(database, list(missing), EVALUATION).items():
-            producer = missing[artifact_id].producer
-            node = producer.execution.node if producer is not None else None
-            found[artifact_id] = evaluation_of(node or "", artifact_id, summary.content)
+            found = {artifact_id: self._kept[artifact_id] for artifact_id in nodes if artifact_id in self._kept}
+        missing = [artifact_id for artifact_id in nodes if artifact_id not in found]
+        for artifact_id, summary in find_summaries(database, missing, EVALUATION).items():
+            found[artifact_id] = evaluation_of(nodes[artifact_id] or "", artifact_id, summary.content)
         with self._lock:
             for artifact_id, evaluation in found.items():
                 self._kept[artifact_id] = evaluation
@@ -54,9 +58,26 @@ class Evaluations:
                 self._kept.popitem(last=False)
         return found
 
-    def series(self, database: Database, pipeline: str | None, limit: int) -> list[Point]:
-        """The newest evaluations, of one pipeline or of all, oldest first."""
-        artifacts = list_artifacts(database, type=EVALUATION_TYPE, pipeline=pipeline, limit=limit)
+    def newest(self, database: Database, limit: int) -> list[Point]:
+        """The newest evaluations that Penstock recorded, oldest first, in two queries."""
+        choices = {choice.artifact_id: choice for choice in newest_evaluations(database, limit)}
+        evaluations = self._read(database, {choice.artifact_id: choice.node for choice in choices.values()})
+        return [
+            Point(
+                artifact_id=choice.artifact_id,
+                run_id=choice.run_id,
+                pipeline=choice.pipeline,
+                node=choice.node,
+                created_at=choice.created_at,
+                evaluation=evaluations[choice.artifact_id],
+            )
+            for choice in reversed(choices.values())
+            if choice.artifact_id in evaluations
+        ]
+
+    def series(self, database: Database, pipeline: str, limit: int) -> list[Point]:
+        """A pipeline's newest evaluations, oldest first, looked for among its newest 20,000 artifacts."""
+        artifacts = newest_artifacts(database, EVALUATION_TYPE, pipeline, limit, _LOOKED_AT)
         evaluations = self.read(database, artifacts)
         return [
             Point(
@@ -73,31 +94,38 @@ class Evaluations:
 
 
 @dataclass(frozen=True)
-class EvaluationChoice:
-    """An evaluation to choose: its artifact, and the run and pipeline that put it out first."""
+class ArtifactChoice:
+    """An artifact to choose: its id, and the run, pipeline and node that put it out first."""
 
     artifact_id: int
     run_id: str | None
     pipeline: str | None
+    node: str | None
+    created_at: float
 
 
-def newest_evaluations(database: Database, limit: int) -> list[EvaluationChoice]:
-    """The newest evaluations, the newest first, in one query; whether they have a summary is not looked at.
+def newest_evaluations(database: Database, limit: int) -> list[ArtifactChoice]:
+    """The newest evaluations, the newest first, in one query; whether they have a summary is not looked at."""
+    return newest_of_type(database, EVALUATION_TYPE, limit)
 
-    Run and pipeline are those that Penstock recorded; of another program's evaluations they are None.
+
+def newest_of_type(database: Database, type_name: str, limit: int) -> list[ArtifactChoice]:
+    """The newest artifacts of a type, the newest first, in one query.
+
+    Run, pipeline and node are those that Penstock recorded; of another program's artifacts they are None.
     """
     if not database.has_mlmd() or not database.has_own_tables:
         return []
     rows = database.query(
-        "SELECT a.id, n.run_id AS run, r.pipeline AS pipeline "
-        "FROM (SELECT id FROM Artifact WHERE type_id IN (SELECT id FROM Type WHERE name = :type) "
-        "ORDER BY id DESC LIMIT :limit) a "
+        "SELECT a.id, a.created, n.run_id AS run, n.node_id AS node, r.pipeline AS pipeline "
+        "FROM (SELECT id, create_time_since_epoch AS created FROM Artifact WHERE type_id = "
+        "(SELECT max(id) FROM Type WHERE name = :type AND type_kind = 1) ORDER BY id DESC LIMIT :limit) a "
         f"LEFT JOIN Event o ON o.artifact_id = a.id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL} "
         "LEFT JOIN penstock_nodes n ON n.execution_id = o.execution_id "
         "LEFT JOIN penstock_runs r ON r.run_id = n.run_id ORDER BY a.id DESC",
-        {"type": EVALUATION_TYPE, "limit": limit},
+        {"type": type_name, "limit": limit},
     )
-    return [EvaluationChoice(row["id"], row["run"], row["pipeline"]) for row in rows]
+    return [ArtifactChoice(row["id"], row["run"], row["pipeline"], row["node"], row["created"] / 1000) for row in rows]
 
 
 def key_metric(evaluation: Evaluation) -> str | None:

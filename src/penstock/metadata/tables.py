@@ -6,8 +6,8 @@ from penstock.errors import StoreError
 from penstock.metadata.database import Database
 
 # Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`, version 4
-# `penstock_schedules` and `penstock_ticks`.
-SCHEMA_VERSION = 4
+# `penstock_schedules` and `penstock_ticks`, version 5 the index of a pipeline's runs by state.
+SCHEMA_VERSION = 5
 
 # Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
 # relative to the store's folder.
@@ -32,6 +32,7 @@ _STATEMENTS = (
     "CREATE INDEX IF NOT EXISTS penstock_runs_newest ON penstock_runs (created_at, run_id)",
     "CREATE INDEX IF NOT EXISTS penstock_runs_pipeline ON penstock_runs (pipeline, created_at, run_id)",
     "CREATE INDEX IF NOT EXISTS penstock_runs_state ON penstock_runs (state, created_at, run_id)",
+    "CREATE INDEX IF NOT EXISTS penstock_runs_pipeline_state ON penstock_runs (pipeline, state, created_at, run_id)",
     """CREATE TABLE IF NOT EXISTS penstock_nodes (
         run_id TEXT NOT NULL,
         node_id TEXT NOT NULL,

@@ -19,7 +19,8 @@ from penstock.metadata.database import Database
 from penstock.metadata.executions import ARTIFACT_STATES, Execution, executions_of_run
 from penstock.metadata.lineage import Lineage, neighbours
 from penstock.metadata.metrics import EVALUATION, Evaluation, evaluation_of
-from penstock.metadata.runs import Summary, find_run, find_summaries, find_summary
+from penstock.metadata.runs import Summary, find_run, find_summaries, summaries_beside
+from penstock.metadata.series import newest_of_type
 
 _STATISTICS, _SCHEMA, _BLESSING, _MODEL_RUN = "statistics", "schema", "blessing", "model_run"
 _COMPARABLE = (_STATISTICS, _SCHEMA)
@@ -36,14 +37,6 @@ class Step:
     execution: Execution
     inputs: Sequence[tuple[str, Artifact]]
     outputs: Sequence[tuple[str, Artifact]]
-
-
-@dataclass(frozen=True)
-class ArtifactPage:
-    """A page of artifacts, and whether there are older ones."""
-
-    artifacts: Sequence[Artifact]
-    has_more: bool
 
 
 @router.get("/artifacts")
@@ -97,21 +90,20 @@ def artifact_page(
     state: str | None,
     before: str | None,
     limit: int,
-) -> ArtifactPage:
+) -> records.ArtifactPage:
     """Reads a page of artifacts. Raises BadQueryError for filters and page tokens that cannot be."""
     run_id = queries.run_token("run", run)
     if run_id is not None and find_run(database, run_id) is None and not executions_of_run(database, run_id):
         raise queries.BadQueryError(f"run: there is no run {run_id!r}.")
-    found = records.list_artifacts(
+    return records.find_page(
         database,
         type=queries.choice("type", type, types),
         pipeline=queries.choice("pipeline", pipeline, pipelines),
         run=run_id,
         state=queries.choice("state", state, ARTIFACT_STATES),
-        limit=limit + 1,
+        limit=limit,
         before=queries.whole("before", before, 1),
     )
-    return ArtifactPage(found[:limit], len(found) > limit)
 
 
 @router.get("/artifacts/{artifact_id}")
@@ -130,7 +122,9 @@ def show_artifact(
         around = neighbours(database, artifact_id)
         artifact = around.artifacts[artifact_id]
         properties = records.read_properties(database, [artifact_id])[artifact_id]
-        summary = find_summary(database, artifact_id)
+        compared = queries.whole("against", against, 1)
+        summaries = find_summaries(database, [artifact_id, *([compared] if compared else [])])
+        summary = summaries.get(artifact_id)
         maker = artifact.producer.execution.execution_id if artifact.producer else None
         every = steps(around)
         values: dict[str, Any] = {
@@ -147,6 +141,7 @@ def show_artifact(
                 database,
                 artifact,
                 summary,
+                summaries.get(compared) if compared else None,
                 {"a": a, "b": b, "against": against, "order": order},
                 values["made_by"],
             )
@@ -161,30 +156,34 @@ def check_id(artifact_id: int) -> None:
 
 def steps(graph: Lineage) -> list[Step]:
     """The executions of a lineage with what they took and gave."""
-    found = []
-    for execution in graph.executions.values():
-        uses = [use for use in graph.edges if use.execution.execution_id == execution.execution_id]
-        sides = {
-            side: [(use.key or "", graph.artifacts[use.artifact_id]) for use in uses if use.direction == side]
-            for side in ("input", "output")
-        }
-        found.append(Step(execution, sides["input"], sides["output"]))
-    return found
+    sides: dict[tuple[int, str], list[tuple[str, Artifact]]] = {}
+    for use in graph.edges:
+        side = sides.setdefault((use.execution.execution_id, use.direction), [])
+        side.append((use.key or "", graph.artifacts[use.artifact_id]))
+    return [
+        Step(execution, sides.get((key, "input"), []), sides.get((key, "output"), []))
+        for key, execution in graph.executions.items()
+    ]
 
 
 def _of_kind(
-    database: Database, artifact: Artifact, summary: Summary, query: Mapping[str, str | None], made_by: Sequence[Step]
+    database: Database,
+    artifact: Artifact,
+    summary: Summary,
+    compared: Summary | None,
+    query: Mapping[str, str | None],
+    made_by: Sequence[Step],
 ) -> dict[str, Any]:
     """What the page of a kind of artifact needs beyond its summary."""
     values: dict[str, Any] = {}
     other: Summary | None = None
     if summary.kind in _COMPARABLE:
         against = queries.whole("against", query["against"], 1)
-        same_type = records.list_artifacts(database, type=artifact.type, limit=queries.PAGE_SIZE)
+        same_type = newest_of_type(database, artifact.type, queries.PAGE_SIZE)
         values["others"] = [entry for entry in same_type if entry.artifact_id != artifact.artifact_id]
         values["against"] = against
         if against is not None:
-            other = find_summary(database, against)
+            other = compared
             if other is None or other.kind != summary.kind:
                 raise queries.BadQueryError(f"against: artifact {against} is no {artifact.type} with a summary.")
     if summary.kind == _STATISTICS:
@@ -253,13 +252,10 @@ def schema_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> l
 
 
 def _evaluation_beside(database: Database, made_by: Sequence[Step]) -> Evaluation | None:
-    """The evaluation that the execution which gave a blessing put out too."""
-    ids = [artifact.artifact_id for step in made_by for _, artifact in step.inputs]
+    """The evaluation that the execution which gave a blessing took or put out too."""
     for step in made_by:
-        siblings = records.outputs_of_execution(database, step.execution.execution_id)
-        ids += siblings
-    for artifact_id, summary in find_summaries(database, ids, EVALUATION).items():
-        return evaluation_of("", artifact_id, summary.content)
+        for artifact_id, summary in summaries_beside(database, step.execution.execution_id, EVALUATION).items():
+            return evaluation_of("", artifact_id, summary.content)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,35 +56,31 @@ def show_lineage(
     chosen = queries.choice("direction", direction, _DIRECTIONS) or "up"
     most = queries.whole("depth", depth, 1, 10_000)
     with context.connections.reading() as database:
-        parts = [lineage(database, artifact_id, way, most) for way in ("up", "down") if chosen in (way, "both")]
-    boxes, edges = merged(parts)
+        found = lineage(database, artifact_id, chosen, most)
+    boxes, edges = graph_of(found)
     is_drawn = len(boxes) <= _MOST_DRAWN
     values: dict[str, Any] = {
-        "title": f"Lineage of {parts[0].artifacts[artifact_id].type} {artifact_id}",
-        "artifact": parts[0].artifacts[artifact_id],
+        "title": f"Lineage of {found.artifacts[artifact_id].type} {artifact_id}",
+        "artifact": found.artifacts[artifact_id],
         "direction": chosen,
         "directions": _DIRECTIONS,
         "depth": most,
         "graph": layout.layered(list(boxes), edges, box=(172, 40), gaps=(36, 12)) if is_drawn else None,
         "boxes": boxes,
         "most_drawn": _MOST_DRAWN,
-        "number_of_artifacts": len({key for part in parts for key in part.artifacts}),
-        "steps": [step for part in parts for step in steps(part)],
+        "number_of_artifacts": len(found.artifacts),
+        "steps": steps(found),
         "start": f"a{artifact_id}",
     }
     return context.pages.page(request, "lineage.html", values)
 
 
-def merged(parts: Sequence[Lineage]) -> tuple[Mapping[str, Box], list[tuple[str, str]]]:
-    """The boxes and edges of several lineages of one artifact."""
-    boxes: dict[str, Box] = {}
+def graph_of(found: Lineage) -> tuple[Mapping[str, Box], list[tuple[str, str]]]:
+    """The boxes and edges of a lineage."""
+    boxes = {f"a{key}": Box(f"a{key}", artifact, None) for key, artifact in found.artifacts.items()}
+    boxes |= {f"x{key}": Box(f"x{key}", None, execution) for key, execution in found.executions.items()}
     edges: dict[tuple[str, str], None] = {}
-    for part in parts:
-        for artifact_id, artifact in part.artifacts.items():
-            boxes[f"a{artifact_id}"] = Box(f"a{artifact_id}", artifact, None)
-        for execution_id, execution in part.executions.items():
-            boxes[f"x{execution_id}"] = Box(f"x{execution_id}", None, execution)
-        for use in part.edges:
-            ends = f"a{use.artifact_id}", f"x{use.execution.execution_id}"
-            edges[ends if use.direction == "input" else (ends[1], ends[0])] = None
+    for use in found.edges:
+        ends = f"a{use.artifact_id}", f"x{use.execution.execution_id}"
+        edges[ends if use.direction == "input" else (ends[1], ends[0])] = None
     return boxes, list(edges)

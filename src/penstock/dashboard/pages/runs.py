@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.dashboard import app, queries, words
 from penstock.dashboard.queries import PageLimit
+from penstock.errors import RunNotFoundError
 from penstock.metadata import notes
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
@@ -45,12 +46,12 @@ class PipelineState:
 
 @dataclass(frozen=True)
 class RunPage:
-    """A page of runs with the number of nodes in each state, people's notes, and whether there are older ones."""
+    """A page of runs with the number of nodes in each state, people's notes, and the id that older ones go on from."""
 
     runs: Sequence[Run]
     counts: Mapping[str, Mapping[str, int]]
     notes: Mapping[str, Note]
-    has_more: bool
+    next: str | None
 
 
 @router.get("/")
@@ -72,7 +73,7 @@ def list_runs(
     """The runs that fit, newest first."""
     context = app.context_of(request)
     with context.connections.reading() as database:
-        pipelines = pipeline_states(database, context.evaluations.series(database, None, _SPARK_EVALUATIONS))
+        pipelines = pipeline_states(database, context.evaluations.newest(database, _SPARK_EVALUATIONS))
         page = run_page(
             database,
             pipelines=[entry.run.pipeline for entry in pipelines],
@@ -112,22 +113,21 @@ def run_page(
     limit: int,
 ) -> RunPage:
     """Reads a page of runs. Raises BadQueryError for filters and page tokens that cannot be."""
-    token = queries.run_token("before", before)
-    if token is not None and records.find_run(database, token) is None:
-        raise queries.BadQueryError(f"before: there is no run {token!r} to go on from.")
     seconds = queries.period("since", since)
-    found = records.list_runs(
-        database,
-        pipeline=queries.choice("pipeline", pipeline, pipelines),
-        state=queries.choice("state", state, _STATES),
-        text=queries.text("text", text),
-        since=None if seconds is None else time.time() - seconds,
-        limit=limit + 1,
-        before=token,
-    )
-    shown = found[:limit]
-    ids = [run.run_id for run in shown]
-    return RunPage(shown, records.count_nodes(database, ids), notes.find(database, ids), len(found) > limit)
+    try:
+        found = records.find_page(
+            database,
+            pipeline=queries.choice("pipeline", pipeline, pipelines),
+            state=queries.choice("state", state, _STATES),
+            text=queries.text("text", text),
+            since=None if seconds is None else time.time() - seconds,
+            limit=limit,
+            before=queries.run_token("before", before),
+        )
+    except RunNotFoundError as error:
+        raise queries.BadQueryError(f"before: there is no run {before!r} to go on from.") from error
+    ids = [run.run_id for run in found.runs]
+    return RunPage(found.runs, records.count_nodes(database, ids), notes.find(database, ids), found.next)
 
 
 def pipeline_states(database: Database, points: Sequence[Point]) -> list[PipelineState]:
