@@ -23,9 +23,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "metrics": ("penstock.cli.metrics", "metrics", "Print a run's sliced metrics as a table."),
     "cache": ("penstock.cli.cache", "cache", "Explain why a node hit or missed the cache."),
     "gc": ("penstock.cli.gc", "gc", "Remove old runs with what nobody needs of them."),
+    "store": ("penstock.cli.store", "store", "Make a store's tables, or check that they are there."),
     "compile": ("penstock.cli.compile", "compile_", "Write the package a backend takes."),
     "schedule": ("penstock.cli.schedule", "schedule", "Create, list and change schedules of runs."),
     "scheduler": ("penstock.cli.scheduler", "scheduler", "Start the runs that are scheduled, on this machine."),
+    "image": ("penstock.cli.image", "image", "Build a project's container image."),
     "dashboard": ("penstock.cli.dashboard", "dashboard", "Serve the web pages of a store."),
     "doctor": ("penstock.cli.doctor", "doctor", "Check this machine; say how to mend what is wrong."),
 }
