@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
+from google.protobuf.message import Message
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tensorflow_model_analysis.api import types
@@ -88,7 +89,9 @@ def check(spec: Mapping[str, Any], cuts: Sequence[int], *arrays: np.ndarray) -> 
 
 
 def plain(value: Any) -> Any:
-    """Returns intermediate results of all kinds as nested lists of numbers."""
+    """Returns intermediate results of all kinds as nested lists of numbers; protocol buffers as they are."""
+    if isinstance(value, Message):
+        return value
     if isinstance(value, Histogram):
         value = list(value)
     if isinstance(value, Mapping):
@@ -137,7 +140,8 @@ def test_regression(rows: list[tuple[float, float, float]], cuts: list[int]) -> 
     labels, predictions, weights = zip(*rows, strict=True)
     arrays = table(labels, np.float32), table(predictions, np.float32), table(weights, np.float32)
     metrics = ["MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanSquaredLogarithmicError"]
-    check({"metrics": [*metrics, ("CalibrationPlot", {"left": -10, "right": 10})]}, cuts, *arrays)
+    residuals = ("ResidualPlot", {"left": -20, "right": 30}, {"module": "penstock_components.residuals"})
+    check({"metrics": [*metrics, ("CalibrationPlot", {"left": -10, "right": 10}), residuals]}, cuts, *arrays)
 
 
 CLASS_ROWS = st.lists(

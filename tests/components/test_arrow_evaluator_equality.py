@@ -142,6 +142,7 @@ REGRESSION = [
     *("ExampleCount", "MeanSquaredError", "MeanAbsoluteError", "MeanAbsolutePercentageError"),
     *("MeanSquaredLogarithmicError", "MeanLabel", "MeanPrediction", "Calibration", "LogCoshError"),
     *("RootMeanSquaredError", "SquaredPearsonCorrelation", ("CalibrationPlot", {"left": -2, "right": 8})),
+    ("ResidualPlot", {"left": -1, "right": 1.5, "num_buckets": 25}, {"module": "penstock_components.residuals"}),
 ]
 
 

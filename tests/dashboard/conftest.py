@@ -24,6 +24,8 @@ SECONDS = 900
 # In a log, among the parameters and in the environment of the dashboard and of all runs; in no page.
 CANARY = "canary-1795-never-to-be-shown"
 CAUSE = "the well is dry"
+# What the pages look like, for people to look at after the tests.
+SCREENSHOTS = REPOSITORY / "build" / "screenshots"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,8 @@ class RealStore:
 
     folder: Path
     tiny: Project
-    taxi: tuple[str, str]
+    taxi: tuple[str, str, str]
+    taxi_failed: str
     tiny_good: str
     tiny_failed: str
 
@@ -62,7 +65,7 @@ class Dashboard:
 
 @pytest.fixture(scope="session")
 def real(penstock: Penstock, tmp_path_factory: pytest.TempPathFactory) -> RealStore:
-    """The taxi pipeline run twice, the second time with more steps; a tiny pipeline run once well and once failing."""
+    """The taxi pipeline run three times with more steps each time, and once failing; a tiny one run both ways."""
     root = tmp_path_factory.mktemp("dashboard")
     tiny = make_project(root / "tiny", penstock)
     store = tiny.store
@@ -74,12 +77,16 @@ def real(penstock: Penstock, tmp_path_factory: pytest.TempPathFactory) -> RealSt
         return newest
 
     push = f"push_to={root / 'pushed'}"
-    taxi = run(TAXI, "-p", push, "-p", "train_steps=200"), run(TAXI, "-p", push, "-p", "train_steps=400")
+    first, second = run(TAXI, "-p", push, "-p", "train_steps=200"), run(TAXI, "-p", push, "-p", "train_steps=300")
+    # Where a file is no folder can be; all before the push comes from the cache.
+    (root / "file").touch()
+    taxi_failed = run(TAXI, "-p", f"push_to={root / 'file'}", "-p", "train_steps=300", status=1)
+    third = run(TAXI, "-p", push, "-p", "train_steps=400")
     good = run(tiny.folder)
     tiny.faulty(f"raise ValueError({CAUSE!r})")
     failed = run(tiny.folder, status=1)
     tiny.mend()
-    return RealStore(store, tiny, taxi, good, failed)
+    return RealStore(store, tiny, (first, second, third), taxi_failed, good, failed)
 
 
 @pytest.fixture(scope="session")

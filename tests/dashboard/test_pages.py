@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.error import HTTPError
+from urllib.parse import urlencode, urljoin, urlsplit
 from urllib.request import urlopen
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.dashboard.conftest import CANARY, CAUSE, Dashboard, Open, RealStore
+from tests.dashboard.conftest import CANARY, CAUSE, SCREENSHOTS, Dashboard, Open, RealStore
 
 MAIN_PAGES = (
     "/runs",
@@ -31,6 +31,11 @@ def main_pages(real: RealStore) -> list[str]:
     places = {"model": "trainer", "evaluation": "evaluator", "statistics": "statistics"}
     ids = {key: output_id(real, real.taxi[1], node, key) for key, node in places.items()}
     return [path.format(taxi=real.taxi[1], taxi0=real.taxi[0], **ids) for path in MAIN_PAGES]
+
+
+def name(path: str) -> str:
+    """A path as the name of a file."""
+    return re.sub(r"[^a-z]+", "-", re.sub(r"[0-9]{8}-[0-9]{6}-[0-9a-z]+", "run", path)).strip("-")
 
 
 def output_id(real: RealStore, run_id: str, node: str, key: str) -> int:
@@ -64,7 +69,7 @@ def test_filters_stand_in_the_address_and_back_works(visit: Open, real: RealStor
     page.wait_for_url("**/runs?state=failed")
     assert page.locator("#runs tbody tr").all_inner_texts()[0].startswith(real.tiny_failed)
     page.go_back()
-    expect(page.locator("#runs tbody tr")).to_have_count(4)
+    expect(page.locator("#runs tbody tr")).to_have_count(6)
 
 
 def test_keys_search_move_open_and_help(visit: Open, real: RealStore) -> None:
@@ -217,8 +222,8 @@ def test_a_comparison_leads_from_a_metric_to_what_changed(visit: Open, real: Rea
 
 def test_models_over_time(visit: Open, real: RealStore) -> None:
     page = visit().go("/models?pipeline=chicago-taxi&metric=auc")
-    assert page.locator("svg.chart circle").count() == 2
-    assert page.locator("#models tbody tr").count() == 2
+    assert page.locator("svg.chart circle").count() == 3
+    assert page.locator("#models tbody tr").count() == 3
 
 
 def test_pages_work_without_scripts(visit: Open, real: RealStore) -> None:
@@ -232,13 +237,17 @@ def test_pages_work_without_scripts(visit: Open, real: RealStore) -> None:
     assert page.locator("#runs tbody tr").count() == 1
 
 
-def test_pages_look_different_in_the_dark_and_fit_a_small_screen(visit: Open, real: RealStore, tmp_path: Path) -> None:
+def test_pages_look_different_in_the_dark_and_fit_a_small_screen(visit: Open, real: RealStore) -> None:
     ground: dict[str, list[list[str]]] = {}
     for scheme in ("light", "dark"):
         window = visit(color_scheme=scheme)
         for index, path in enumerate(main_pages(real)):
             page = window.go(path)
-            page.screenshot(path=tmp_path / f"{index}-{scheme}.png", full_page=True)
+            for plot in page.locator("[data-plot]").all():
+                plot.scroll_into_view_if_needed()
+                expect(plot.locator(".main-svg").first).to_be_visible()
+            page.evaluate("scrollTo(0, 0)")
+            page.screenshot(path=SCREENSHOTS / f"{index:02}-{name(path)}-{scheme}.png", full_page=True)
             colours = page.evaluate(
                 "[getComputedStyle(document.documentElement).backgroundColor, getComputedStyle(document.body).color]"
             )
@@ -285,3 +294,12 @@ def test_every_link_leads_somewhere_and_no_page_shows_a_secret(dashboard: Dashbo
     kinds = {urlsplit(path).path.split("/")[1] for path in seen}
     assert kinds >= {"runs", "artifacts", "models", "compare", "static", "api"}
     assert len(seen) > 100
+
+
+def test_hostile_choices_of_statistics_are_refused(dashboard: Dashboard, real: RealStore) -> None:
+    artifact = output_id(real, real.taxi[0], "statistics", "statistics")
+    for name in ("a", "b", "order", "against"):
+        for text in ("' OR '1'='1", "1; DROP TABLE penstock_runs", "../../etc/passwd", "{{7*7}}", "x" * 5000):
+            with pytest.raises(HTTPError) as caught:
+                urlopen(f"{dashboard.address}/artifacts/{artifact}?{urlencode({name: text})}")
+            assert caught.value.code == 400, (name, text)

@@ -31,10 +31,11 @@ from tensorflow_model_analysis.metrics import (
 )
 from tensorflow_model_analysis.proto import config_pb2
 
-from penstock_components.arrow_evaluator import binary, classes, means, moments, queries, two_models
+from penstock_components.arrow_evaluator import binary, classes, means, moments, queries, residuals, two_models
 from penstock_components.arrow_evaluator.accumulation import Accumulation, Metrics
 from penstock_components.arrow_evaluator.coverage import NotCovered
 from penstock_components.arrow_evaluator.queries import QueryAccumulation
+from penstock_components.residuals import ResidualCombiner
 
 _ACCUMULATIONS: dict[type, Callable[[Any], Accumulation]] = {
     example_count._ExampleCountCombiner: means.ExampleCount,
@@ -61,6 +62,7 @@ _ACCUMULATIONS: dict[type, Callable[[Any], Accumulation]] = {
     multi_class_confusion_matrix_metrics._MultiClassConfusionMatrixCombiner: classes.MultiClassConfusionMatrix,
     multi_label_confusion_matrix_plot._MultiLabelConfusionMatrixPlotCombiner: classes.MultiLabelConfusionMatrix,
     aggregation._ClassWeightsFromLabelsCombiner: classes.ClassWeightsFromLabels,
+    ResidualCombiner: residuals.ResidualHistogram,
     squared_pearson_correlation._SquaredPearsonCorrelationCombiner: moments.SquaredPearsonCorrelation,
     tjur_discrimination._TjurDiscriminationCombiner: moments.TjurDiscrimination,
     exact_match._ExactMatchCombiner: moments.ExactMatch,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -20,6 +21,7 @@ from penstock.dashboard.connections import Connections
 from penstock.dashboard.events import Broadcasts
 from penstock.dashboard.guard import Guard, GuardMiddleware
 from penstock.dashboard.launches import Launches
+from penstock.dashboard.logs import OutsideError
 from penstock.dashboard.settings import Settings
 from penstock.errors import ArtifactNotFoundError, DeclarationError, PenstockError, RunNotFoundError, UsageError
 from penstock.metadata.series import Evaluations
@@ -68,6 +70,9 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        # What many runs hold that must not be shown is learnt before somebody waits for it.
+        with suppress(PenstockError):
+            await asyncio.to_thread(connections.learn)
         yield
         broadcasts.close()
         connections.close()
@@ -119,7 +124,7 @@ def _static(name: str) -> Response:
 
 
 def _status(error: Exception) -> int:
-    if isinstance(error, NotFoundError | RunNotFoundError | ArtifactNotFoundError):
+    if isinstance(error, NotFoundError | RunNotFoundError | ArtifactNotFoundError | OutsideError):
         return 404
     return 400 if isinstance(error, UsageError | DeclarationError) else 503
 

@@ -87,7 +87,7 @@ def _bar(
         told += f", 95 % interval {words.number(row.interval.low)} to {words.number(row.interval.high)}"
     label = ", ".join(str(text) for text in row.slice.values()) or "Overall"
     return Markup(
-        '<a href="{0}" class="slice{1}"><title>{2}</title>'
+        '<a href="{0}" class="slice{1}" data-slice="{13}" data-examples="{14}"><title>{2}</title>'
         '<text x="{3}" y="{4:.1f}" text-anchor="end">{5}</text>'
         '<rect class="value" x="{6:.1f}" y="{7:.1f}" width="{8:.1f}" height="14"/>{9}'
         '<text x="{10:.1f}" y="{4:.1f}">{11} <tspan class="tick">{12}</tspan></text></a>'
@@ -105,4 +105,6 @@ def _bar(
         rightmost + 6,
         words.number(value),
         f"n {words.count(row.examples)}" if row.examples is not None else "",
+        row.key,
+        row.examples,
     )

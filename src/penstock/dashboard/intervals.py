@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from penstock.dashboard.parts import WHOLE, label_of, split
+
 # The 97.5 % point of the normal distribution.
 Z = 1.959963984540054
 _HALF = 0.5
@@ -103,7 +105,7 @@ def interval(
         value: its value.
         examples: the number of examples of the slice.
         recorded: the interval that the evaluation computed.
-        confusion: the slice's confusion matrices by threshold, see `penstock.summaries.plot_data`.
+        confusion: the confusion matrices of what the metric is of, by threshold; see `penstock.summaries.plot_data`.
     """
     if recorded is not None:
         return Interval(*recorded, "evaluation")
@@ -112,7 +114,7 @@ def interval(
     name = base_name(metric)
     if name in _SHARES_OF_ALL and examples and 0 <= value <= 1:
         return wilson(value * examples, examples)
-    if confusion is None or metric != name:
+    if confusion is None:
         return None
     counts = counts_at(confusion, _HALF)
     if counts is None:
@@ -128,8 +130,7 @@ def interval(
 
 def base_name(metric: str) -> str:
     """A metric's name without output and sub-key."""
-    known = [part for part in metric.split("/") if part in _RATE_NAMES or part in RATES or part in _SHARES_OF_ALL]
-    name = known[0] if known else metric
+    name = split(metric)[1]
     return _RATE_NAMES.get(name, name)
 
 
@@ -165,7 +166,7 @@ def differ(first: Rate, second: Rate) -> bool:
     return variance > 0 and abs(first.value - second.value) > Z * math.sqrt(variance)
 
 
-def confusion_of(entry: Mapping[str, Any] | None) -> Mapping[str, Sequence[float]] | None:
-    """The confusion matrices of a slice's plots, if it has them without output or class."""
-    found: Mapping[str, Sequence[float]] | None = (entry or {}).get("plots", {}).get("confusion")
+def confusion_of(entry: Mapping[str, Any] | None, part: str = WHOLE) -> Mapping[str, Sequence[float]] | None:
+    """The confusion matrices of a slice's plots, of one part of the model, if it has them."""
+    found: Mapping[str, Sequence[float]] | None = (entry or {}).get("plots", {}).get(label_of(part, "confusion"))
     return found

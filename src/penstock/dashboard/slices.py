@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.dashboard import intervals
 from penstock.dashboard.intervals import Counts, Interval, Rate
+from penstock.dashboard.parts import WHOLE, part_of
 from penstock.metadata import plots
 from penstock.metadata.metrics import EXAMPLE_COUNT, Evaluation, SliceMetrics, slices_by
 
@@ -71,6 +72,15 @@ class Group:
     rates: Mapping[str, Sequence[GroupRate]]
 
 
+@dataclass(frozen=True)
+class Crossing:
+    """Slices by two features: the values of both, and the slices by them, None where there is none to be shown."""
+
+    features: tuple[str, str]
+    columns: Sequence[str]
+    lines: Sequence[tuple[str, Sequence[SliceRow | None]]]
+
+
 def direction(metric: str) -> int:
     """1 where more is better, -1 where less is, 0 where neither."""
     name = metric.lower()
@@ -114,7 +124,7 @@ def _row(
         slice=row.slice,
         examples=examples,
         value=value,
-        interval=intervals.interval(metric, value, examples, recorded, intervals.confusion_of(drawn)),
+        interval=intervals.interval(metric, value, examples, recorded, intervals.confusion_of(drawn, part_of(metric))),
         difference=None if value is None or overall is None or not row.slice else value - overall,
         other=others.get(plots.slice_key(row.slice)),
         metrics=row.metrics,
@@ -147,6 +157,20 @@ def ordered(found: Sequence[SliceRow], order: str, is_descending: bool) -> list[
     return sorted(known, key=cell, reverse=is_descending) + [row for row in found if cell(row) is None]
 
 
+def crossing(found: Sequence[SliceRow], features: Sequence[str]) -> Crossing | None:
+    """The slices by two features as a table, the feature with fewer values across; None of fewer or more features."""
+    if len(features) != 2 or not found:
+        return None
+    values = {name: sorted({row.slice[name] for row in found}, key=_natural) for name in features}
+    down, across = sorted(features, key=lambda name: -len(values[name]))
+    by_values = {(row.slice[down], row.slice[across]): row for row in found}
+    return Crossing(
+        (down, across),
+        values[across],
+        [(one, [by_values.get((one, other)) for other in values[across]]) for one in values[down]],
+    )
+
+
 def groups(
     found: Sequence[SliceRow],
     drawn: Mapping[str, Mapping[str, Any]],
@@ -154,6 +178,7 @@ def groups(
     names: Sequence[str],
     baseline: str,
     other_drawn: Mapping[str, Mapping[str, Any]],
+    part: str = WHOLE,
 ) -> list[Group]:
     """Error rates of the slices at some thresholds, each against those of a baseline slice.
 
@@ -166,17 +191,18 @@ def groups(
         names: which of `intervals.RATES`.
         baseline: the `plots.slice_key` of the slice to compare with.
         other_drawn: the plots of an evaluation to show beside, or nothing.
+        part: what of the model the rates are of; a class is called where its prediction is above the threshold.
     """
     found_groups = []
     for row in found:
-        confusion = intervals.confusion_of(drawn.get(row.key))
+        confusion = intervals.confusion_of(drawn.get(row.key), part)
         if confusion is None:
             continue
         rates: dict[str, list[GroupRate]] = {name: [] for name in names}
         for threshold in thresholds:
             counts = intervals.counts_at(confusion, threshold)
-            reference = _counts(drawn, baseline, threshold)
-            other = _counts(other_drawn, row.key, threshold)
+            reference = _counts(drawn, baseline, threshold, part)
+            other = _counts(other_drawn, row.key, threshold, part)
             if counts is None:
                 continue
             if reference is not None and baseline == plots.slice_key({}) and row.slice:
@@ -201,8 +227,8 @@ def groups(
     return found_groups
 
 
-def _counts(drawn: Mapping[str, Mapping[str, Any]], key: str, threshold: float) -> Counts | None:
-    confusion = intervals.confusion_of(drawn.get(key))
+def _counts(drawn: Mapping[str, Mapping[str, Any]], key: str, threshold: float, part: str) -> Counts | None:
+    confusion = intervals.confusion_of(drawn.get(key), part)
     return None if confusion is None else intervals.counts_at(confusion, threshold)
 
 

@@ -15,12 +15,15 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from tensorflow_model_analysis.metrics import metric_specs
+from google.protobuf import json_format
+from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.slicer import slicer_lib
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer
 
 from penstock.summaries import plot_data
 
@@ -49,18 +52,35 @@ def view(uri: str) -> View:
         "blessed": None if validation is None else bool(validation.validation_ok),
         "plots": [
             {"slice": _features(slice_key), "plots": found}
-            for slice_key, values in _plots(uri, result)
-            if (found := plot_data.views(values))
+            for slice_key, plots in _plots(uri, result)
+            if (found := plot_data.views(plots))
         ],
     }
 
 
-def _plots(uri: str, result: Any) -> Iterable[tuple[Any, Mapping[str, Any]]]:
-    """Returns the candidate's plots by slice; beside a baseline's, TFMA finds none unless told whose."""
-    candidates = [spec.name for spec in result.config.model_specs if not spec.is_baseline]
-    if len(result.config.model_specs) > 1 and len(candidates) == 1:
-        result = tfma.load_eval_result(uri, model_name=candidates[0])
-    return [(slice_key, values) for slice_key, values in result.plots if values]
+def _plots(uri: str, result: Any) -> Iterator[tuple[Any, list[plot_data.Plot]]]:
+    """Returns the candidate's plots by slice.
+
+    They are read as they were written: TFMA's own reader keeps one of several plots of an output, whatever their names.
+    """
+    specs = result.config.model_specs
+    candidates = {spec.name for spec in specs if not spec.is_baseline} if len(specs) > 1 else None
+    if not (os.path.isdir(uri) and any(name.startswith("plots") for name in os.listdir(uri))):
+        return
+    for record in metrics_plots_and_validations_writer.load_and_deserialize_plots(uri):
+        yield (
+            slicer_lib.deserialize_slice_key(record.slice_key),
+            [
+                plot_data.Plot(
+                    output=pair.key.output_name,
+                    sub_key=metric_types.SubKey.from_proto(pair.key.sub_key) if pair.key.HasField("sub_key") else "",
+                    name=pair.key.name,
+                    data=json_format.MessageToDict(pair.value),
+                )
+                for pair in record.plot_keys_and_values
+                if candidates is None or pair.key.model_name in candidates
+            ],
+        )
 
 
 def _has_validations(uri: str) -> bool:

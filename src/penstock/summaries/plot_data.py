@@ -1,8 +1,10 @@
 """What an evaluation's plots are drawn from, made small.
 
-Layout of the plots of one slice, by name; the plots of one output, class or `k` have its label before their name:
+Layout of the plots of one slice, by name; the plots of one output, class or `k` have its label before and after their
+name (`OUTPUT/calibration/classId:2`):
     calibration: [[low, high, count, sum of labels, sum of predictions], …] of the buckets that hold examples; None
         stands for an open end
+    residuals: the same, of examples by label minus prediction (`penstock_components.residuals`)
     confusion: {"thresholds", "tp", "fp", "tn", "fn"}: lists of the same length, predictions above a threshold positive
     classes: {"threshold": [[actual class, predicted class, count], …]} of several classes; class None stands for
         "none above the threshold"
@@ -13,7 +15,8 @@ Counts are sums of weights where examples have weights. The source's layout is T
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 _COUNTS = {
@@ -22,23 +25,39 @@ _COUNTS = {
     "tn": "trueNegatives",
     "fn": "falseNegatives",
 }
+_RESIDUAL_PLOT = "residual_plot"
 
 
-def views(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the plots of one slice, as TFMA's `EvalResult.plots` has them, in the layout above."""
+@dataclass(frozen=True)
+class Plot:
+    """One plot of a slice: what it is of, its name ("" for those that need none), and TFMA's `PlotData` as JSON."""
+
+    output: str
+    sub_key: object
+    name: str
+    data: Mapping[str, Any]
+
+
+def views(plots: Iterable[Plot]) -> dict[str, Any]:
+    """Returns the plots of one slice in the layout above; of several that would have one name the first is kept."""
     found: dict[str, Any] = {}
-    for output, by_sub_key in values.items():
-        for sub_key, plots in by_sub_key.items():
-            buckets = plots.get("calibrationHistogramBuckets", {}).get("buckets")
-            if buckets:
-                found[label(output, "calibration", sub_key)] = _calibration(buckets)
-            matrices = plots.get("confusionMatrixAtThresholds", {}).get("matrices")
-            if matrices:
-                found[label(output, "confusion", sub_key)] = _confusion(matrices)
-            matrices = plots.get("multiClassConfusionMatrixAtThresholds", {}).get("matrices")
-            if matrices:
-                found[label(output, "classes", sub_key)] = _classes(matrices)
+    # Those with a name of their own stand behind those that have none.
+    for plot in sorted(plots, key=lambda plot: plot.name):
+        for name, view in _views(plot):
+            found.setdefault(label(plot.output, name, plot.sub_key), view)
     return found
+
+
+def _views(plot: Plot) -> Iterable[tuple[str, Any]]:
+    buckets = plot.data.get("calibrationHistogramBuckets", {}).get("buckets")
+    if buckets:
+        yield "residuals" if plot.name == _RESIDUAL_PLOT else "calibration", _calibration(buckets)
+    matrices = plot.data.get("confusionMatrixAtThresholds", {}).get("matrices")
+    if matrices:
+        yield "confusion", _confusion(matrices)
+    matrices = plot.data.get("multiClassConfusionMatrixAtThresholds", {}).get("matrices")
+    if matrices:
+        yield "classes", _classes(matrices)
 
 
 def label(output: str, name: str, sub_key: object) -> str:

@@ -62,9 +62,9 @@ def test_who_is_not_named_is_not_let_in(store: Store) -> None:
     assert behind(store, user=" ").get("/runs").status_code == 403
     several = [(HEADER, "somebody"), (HEADER, "grace")]
     assert behind(store).get("/runs", headers=several).status_code == 403
-    strict = {"proxy": proxy("ada=operator")}
-    assert behind(store, user="somebody", **strict).get("/runs").status_code == 403
-    assert behind(store, user="ada", **strict).get("/runs").status_code == 200
+    strict = proxy("ada=operator")
+    assert behind(store, user="somebody", proxy=strict).get("/runs").status_code == 403
+    assert behind(store, user="ada", proxy=strict).get("/runs").status_code == 200
 
 
 def test_a_session_made_behind_the_proxy_is_worth_nothing_without_it(store: Store) -> None:

@@ -9,9 +9,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from penstock.dashboard import app, bars, intervals, queries, slices, words
+from penstock.dashboard import app, bars, plot_series, queries, slices, words
 from penstock.dashboard.pages.artifacts import LARGEST_ID, check_id
-from penstock.dashboard.rendering import url
+from penstock.dashboard.parts import EACH, WHOLE, class_parts, label_of, part_name, parts_of, split
+from penstock.dashboard.rendering import is_embedded, url
 from penstock.metadata import artifacts as records
 from penstock.metadata import plots
 from penstock.metadata.database import Database
@@ -20,10 +21,13 @@ from penstock.metadata.series import Evaluations, key_metric, newest_evaluations
 
 LEAST_EXAMPLES = 100
 _MOST_BARS = 60
+_MOST_SLICES = 2000
 _MOST_CHOSEN = 6
 _MOST_THRESHOLDS = 5
 _COLUMNS = ("slice", "examples", "value", "difference", "other", "change")
 _RATES = ("false_positive_rate", "false_negative_rate")
+# How addresses name what is neither of an output nor of a class.
+_WHOLE = "whole"
 
 router = APIRouter()
 
@@ -43,6 +47,7 @@ class Choice:
         against: the evaluation compared with.
         by: the metric on the other axis of the scatter plot.
         group: key of the slice that groups are compared with.
+        part: what of the model the plots are of; None for what there is most to say of.
     """
 
     metric: str
@@ -55,6 +60,7 @@ class Choice:
     against: int | None
     by: str | None
     group: str
+    part: str | None
 
     def query(self) -> dict[str, Any]:
         """The choice as an address has it."""
@@ -69,6 +75,7 @@ class Choice:
             "against": self.against,
             "by": self.by,
             "group": self.group if self.group != plots.slice_key({}) else None,
+            "of": self.part,
         }
 
 
@@ -86,6 +93,7 @@ def show_slices(
     against: str | None = None,
     by: str | None = None,
     group: str | None = None,
+    of: str | None = None,
 ) -> Response:
     """An evaluation's slices."""
     context = app.context_of(request)
@@ -110,23 +118,26 @@ def show_slices(
             against=against,
             by=by,
             group=group,
+            of=of,
         )
         other = None if choice.against is None else _known(evaluations, choice.against)
         values = slices_values(database, evaluation, other, choice)
         others = newest_evaluations(database, queries.PAGE_SIZE)
     path = request.url.path
+    # Who holds the page hides what is too small, and shows the worst of what is left.
+    most_bars = _MOST_SLICES if is_embedded(request) else _MOST_BARS
     values |= {
         "title": f"{choice.metric} by {choice.features or 'no slice'}",
         "artifact": found_artifacts[artifact_id],
         "others": [entry for entry in others if entry.artifact_id != artifact_id],
         "bars": bars.draw(
-            values["visible"][:_MOST_BARS],
+            values["visible"][:most_bars],
             values["overall"],
             choice.metric,
             choice.chosen,
             lambda row: url(path, **toggled(choice, row.key).query()) + "#plots",
         ),
-        "most_bars": _MOST_BARS,
+        "most_bars": most_bars,
         "sort_link": lambda column: url(path, **sorted_by(choice, column).query()) + "#slices",
         "slice_link": lambda row: url(path, **toggled(choice, row.key).query()) + "#plots",
         "choice_link": lambda **changes: url(path, **{**choice.query(), **changes}),
@@ -164,6 +175,7 @@ def choose(
     against: str | None,
     by: str | None,
     group: str | None,
+    of: str | None,
 ) -> Choice:
     """Checks what an address asks for against what the evaluation has, and fills in the rest."""
     metrics = metric_names(evaluation.slices)
@@ -184,6 +196,8 @@ def choose(
         against=queries.whole("against", against, 1),
         by=queries.choice("by", by, metrics),
         group=queries.choice("group", group, keys) or plots.slice_key({}),
+        # Which parts there are stands with the plots, which are read after this.
+        part=of or None,
     )
 
 
@@ -205,6 +219,8 @@ def slices_values(
     )
     table = slices.ordered(visible, choice.order, choice.is_descending) if choice.order else visible
     names = [plots.slice_key({}), *choice.chosen]
+    part, parts = _part(choice, drawn)
+    rates_part = class_parts(parts)[0] if part == EACH else part
     return {
         "evaluation": evaluation,
         "other": other,
@@ -219,28 +235,21 @@ def slices_values(
         "count_name": EXAMPLE_COUNT,
         "columns": [name for name in metric_names(evaluation.slices) if name not in (EXAMPLE_COUNT, choice.metric)],
         "scatter": _scatter(found, visible, choice),
-        "data": {
-            "threshold": choice.thresholds[0],
-            "series": [
-                {"name": words.slice_name(by_key[key]), "key": key, **drawn[key]["plots"]}
-                for key in names
-                if key in drawn
-            ]
-            + [
-                {
-                    "name": f"{words.slice_name(by_key[key])} of {other.artifact_id}",
-                    "key": key,
-                    **other_drawn[key]["plots"],
-                }
-                for key in names
-                if other is not None and key in other_drawn
-            ],
-        },
-        "matrices": _matrices(names, by_key, drawn, choice.thresholds[0]),
-        "classes": _classes(names, by_key, drawn, choice.thresholds[0]),
+        **_plots(names, part, by_key, drawn, other_drawn, choice),
+        "part": part or _WHOLE,
+        "part_name": part_name(part),
+        "parts": {name or _WHOLE: part_name(name) for name in parts},
+        "crossing": slices.crossing(visible, features),
         "groups": slices.groups(
-            [*([overall] if overall else []), *visible], drawn, choice.thresholds, _RATES, choice.group, other_drawn
+            [*([overall] if overall else []), *visible],
+            drawn,
+            choice.thresholds,
+            _RATES,
+            choice.group,
+            other_drawn,
+            rates_part,
         ),
+        "rates_part": part_name(rates_part) if rates_part != WHOLE else "",
         "rates": _RATES,
         "group_name": words.slice_name(by_key[choice.group]),
         "group_choices": {row.key: words.slice_name(row.slice) for row in [*([overall] if overall else []), *visible]},
@@ -285,40 +294,43 @@ def _scatter(
     ]
 
 
-def _matrices(
-    names: Sequence[str], by_key: Mapping[str, Any], drawn: Mapping[str, Any], threshold: float
-) -> list[tuple[str, intervals.Counts]]:
-    """The confusion matrix of overall and of each chosen slice."""
-    found = []
-    for key in names:
-        confusion = intervals.confusion_of(drawn.get(key))
-        counts = None if confusion is None else intervals.counts_at(confusion, threshold)
-        if counts is not None:
-            found.append((words.slice_name(by_key[key]), counts))
-    return found
+def _part(choice: Choice, drawn: Mapping[str, Mapping[str, Any]]) -> tuple[str, list[str]]:
+    """The part of the model that is shown, and those that can be."""
+    parts = parts_of({label: None for entry in drawn.values() for label in entry["plots"]})
+    if len(class_parts(parts)) > 1:
+        parts = [EACH, *parts]
+    asked = queries.choice("of", choice.part, [part or _WHOLE for part in parts])
+    overall = drawn.get(plots.slice_key({})) or next(iter(drawn.values()), {})
+    return plot_series.chosen_part(WHOLE if asked == _WHOLE else asked, overall.get("plots", {})), parts
 
 
-def _classes(
-    names: Sequence[str], by_key: Mapping[str, Any], drawn: Mapping[str, Any], threshold: float
-) -> list[dict[str, Any]]:
-    """The confusion matrix of several classes of overall and of each chosen slice."""
-    found = []
-    for key in names:
-        by_threshold = drawn.get(key, {}).get("plots", {}).get("classes")
-        if not by_threshold:
-            continue
-        nearest = min(by_threshold, key=lambda text: abs(float(text) - threshold))
-        cells = {(actual, predicted): count for actual, predicted, count in by_threshold[nearest]}
-        labels = sorted({label for pair in cells for label in pair if label is not None})
-        predicted = [*labels, *([None] if any(pair[1] is None for pair in cells) else [])]
-        found.append(
-            {
-                "name": words.slice_name(by_key[key]),
-                "threshold": float(nearest),
-                "labels": labels,
-                "predicted": predicted,
-                "cells": cells,
-                "totals": {label: sum(count for pair, count in cells.items() if pair[0] == label) for label in labels},
-            }
-        )
-    return found
+def _plots(
+    names: Sequence[str],
+    part: str,
+    by_key: Mapping[str, Mapping[str, str]],
+    drawn: Mapping[str, Mapping[str, Any]],
+    other_drawn: Mapping[str, Mapping[str, Any]],
+    choice: Choice,
+) -> dict[str, Any]:
+    """What the plots, and the confusion matrices above them, are made of."""
+
+    def of(wanted: str) -> list[plot_series.Series]:
+        return [
+            *plot_series.series(names, wanted, by_key, drawn),
+            *plot_series.series(names, wanted, by_key, other_drawn, f" of {choice.against}"),
+        ]
+
+    found = of(part)
+    output = WHOLE if part == EACH else split(label_of(part, "classes"))[0]
+    classed = [one for one in of(output) if one.plots.get("classes")]
+    threshold = choice.thresholds[0]
+    return {
+        "data": {
+            "threshold": threshold,
+            "series": [{"name": one.name, "key": one.key, **one.plots} for one in found],
+            "classes": [one.plots["classes"] for one in classed],
+        },
+        "kinds": plot_series.kinds(found),
+        "matrices": plot_series.matrices(found, threshold),
+        "classes": plot_series.class_matrices(classed, threshold),
+    }

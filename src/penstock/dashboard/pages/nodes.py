@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,6 +93,13 @@ async def log_events(
     """Server-sent events: what is written to a log, until its node ends. `position` is where to go on, in bytes."""
     context = app.context_of(request)
     at = queries.whole("position", position) or 0
+    queries.whole("attempt", attempt, 1)
+
+    def check() -> None:
+        with context.connections.reading() as database:
+            find_node(database, run_id, node_id)
+
+    await asyncio.to_thread(check)
 
     def read() -> Update:
         nonlocal at

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +73,13 @@ def show_run(request: Request, run_id: str) -> Response:
 async def run_events(request: Request, run_id: str) -> Response:
     """Server-sent events: the page's live part whenever it changed, and a last one when the run has ended."""
     context = app.context_of(request)
+
+    def check() -> None:
+        with context.connections.reading() as database:
+            if records.find_run(database, run_id) is None and context.launches.find(run_id) is None:
+                raise app.NotFoundError(f"There is no run {run_id!r}.")
+
+    await asyncio.to_thread(check)
 
     def read() -> Update:
         with context.connections.reading() as database:

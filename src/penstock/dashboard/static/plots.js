@@ -1,7 +1,7 @@
 // Curves of an evaluation. The plotting library is large, so it is loaded when a plot comes into view.
 "use strict";
 
-(() => {
+const penstockPlots = () => {
   const source = document.getElementById("plot-data");
   if (!source) return;
   const { data, scatter, metric, by } = JSON.parse(source.textContent);
@@ -36,13 +36,34 @@
       "mean label": entry.calibration.map((bucket) => bucket[3] / bucket[2]),
       examples: entry.calibration.map((bucket) => bucket[2]),
     },
+    // Label minus prediction: above zero the model said too little.
+    mean_residuals: (entry) => entry.calibration && {
+      "mean prediction": entry.calibration.map((bucket) => bucket[4] / bucket[2]),
+      "mean residual": entry.calibration.map((bucket) => (bucket[3] - bucket[4]) / bucket[2]),
+      examples: entry.calibration.map((bucket) => bucket[2]),
+    },
+    residuals: (entry) => {
+      if (!entry.residuals) return null;
+      const total = entry.residuals.reduce((sum, bucket) => sum + bucket[2], 0);
+      // Buckets without examples are not recorded; those at both ends are open, and stand where their examples are.
+      const points = [];
+      let end = null;
+      for (const [low, high, count, labels, predictions] of entry.residuals) {
+        const middle = low === null || high === null ? (labels - predictions) / count : (low + high) / 2;
+        if (end !== null && low !== null && low > end + Math.abs(end) * 1e-9) points.push([end, 0], [low, 0]);
+        points.push([middle, count]);
+        end = high;
+      }
+      return { residual: points.map(([at]) => at), "share of examples": points.map(([, count]) => count / total), examples: points.map(([, count]) => count) };
+    },
     distribution: (entry) => {
       if (!entry.calibration) return null;
       // Twenty parts of the range are what the eye takes in; the buckets can be many more.
       const means = entry.calibration.map((bucket) => bucket[4] / bucket[2]);
-      const [low, high] = [Math.min(0, ...means), Math.max(1, ...means)];
+      const isShare = Math.min(...means) >= 0 && Math.max(...means) <= 1;
+      const [low, high] = isShare ? [0, 1] : [Math.min(...means), Math.max(...means)];
       const examples = Array(PARTS).fill(0);
-      means.forEach((mean, index) => (examples[Math.min(PARTS - 1, Math.floor(((mean - low) / (high - low)) * PARTS))] += entry.calibration[index][2]));
+      means.forEach((mean, index) => (examples[Math.min(PARTS - 1, Math.floor(((mean - low) / (high - low || 1)) * PARTS))] += entry.calibration[index][2]));
       const total = examples.reduce((sum, count) => sum + count, 0);
       return {
         prediction: examples.map((_, index) => low + ((index + 0.5) * (high - low)) / PARTS),
@@ -62,8 +83,8 @@
       line: { color: colour, width: 1.6, dash: DASHES[index % DASHES.length] },
       hovertemplate: `${entry.name.replace(/[<>&]/g, " ")}<br>${xName} %{x:.4f}<br>${yName} %{y:.4f}<br>${third} %{customdata}<extra></extra>`,
     };
-    if (kind === "distribution") return [{ ...trace, type: "scatter", mode: "lines", line: { ...trace.line, shape: "hvh" } }];
-    if (kind === "calibration") {
+    if (kind === "distribution" || kind === "residuals") return [{ ...trace, type: "scatter", mode: "lines", line: { ...trace.line, shape: "hvh" } }];
+    if (kind === "calibration" || kind === "mean_residuals") {
       const most = Math.max(...columns.examples);
       return [{ ...trace, type: "scatter", mode: "markers", marker: { color: colour, size: columns.examples.map((n) => 4 + 14 * Math.sqrt(n / most)), opacity: 0.75 } }];
     }
@@ -83,7 +104,16 @@
     };
   };
 
-  const diagonal = { type: "line", x0: 0, y0: 0, x1: 1, y1: 1, line: { color: css("--grey"), width: 1, dash: "dot" } };
+  // What a plot is read against: chance, no error.
+  const guide = (kind, traces) => {
+    const line = { color: css("--grey"), width: 1, dash: "dot" };
+    const all = (axis) => traces.flatMap((trace) => trace[axis]).filter((value) => value !== null);
+    if (kind === "residuals") return [{ type: "line", x0: 0, x1: 0, y0: 0, y1: 1, yref: "paper", line }];
+    if (kind === "mean_residuals") return [{ type: "line", x0: 0, x1: 1, xref: "paper", y0: 0, y1: 0, line }];
+    if (kind !== "roc" && kind !== "calibration") return [];
+    const [low, high] = [Math.min(0, ...all("x")), Math.max(kind === "roc" ? 1 : 0, ...all("x"), ...all("y"))];
+    return [{ type: "line", x0: low, y0: low, x1: high, y1: high, line }];
+  };
 
   const draw = (element) => {
     const kind = element.dataset.plot;
@@ -106,8 +136,7 @@
       return null;
     }
     const [xName, yName] = Object.keys(first);
-    const extra = kind === "roc" || kind === "calibration" ? { shapes: [diagonal] } : {};
-    return Plotly.react(element, traces, layoutOf(xName, yName, extra), options);
+    return Plotly.react(element, traces, layoutOf(xName, yName, { shapes: guide(kind, traces) }), options);
   };
 
   // What a plot shows as rows, for its table and its CSV
@@ -139,6 +168,7 @@
 
   const addTools = (element) => {
     const kind = element.dataset.plot;
+    if (element.nextElementSibling?.matches(".tools")) return;
     const bar = document.createElement("p");
     bar.className = "quiet tools";
     const add = (word, action) => {
@@ -173,7 +203,7 @@
   };
 
   let library = null;
-  const load = () => (library ??= new Promise((done, failed) => {
+  const load = () => (library ??= window.Plotly ? Promise.resolve() : new Promise((done, failed) => {
     const script = document.createElement("script");
     script.src = "/static/plotly.min.js";
     script.onload = done;
@@ -196,21 +226,49 @@
 
   const slider = document.getElementById("threshold");
   const showMatrices = () => {
-    const known = series.filter((entry) => entry.confusion);
     for (const table of document.querySelectorAll("#matrices table")) {
-      const confusion = known[table.dataset.series]?.confusion;
+      const confusion = series[table.dataset.series]?.confusion;
       if (!confusion) continue;
       const at = nearest(confusion, threshold);
       for (const cell of table.querySelectorAll("[data-cell]")) cell.textContent = confusion[cell.dataset.cell][at].toLocaleString("en", { maximumFractionDigits: 4 });
+    }
+  };
+  const shown = (value) => (value === null ? "–" : value.toLocaleString("en", { maximumFractionDigits: 4 }));
+  const showClasses = () => {
+    for (const box of document.querySelectorAll("[data-classes]")) {
+      const recorded = data.classes[box.dataset.classes];
+      const near = Object.keys(recorded).reduce((best, each) => (Math.abs(each - threshold) < Math.abs(best - threshold) ? each : best));
+      const count = (isWanted) => recorded[near].reduce((sum, [actual, predicted, examples]) => sum + (isWanted(String(actual), String(predicted ?? "none")) ? examples : 0), 0);
+      box.querySelector("[data-threshold]").textContent = Number(near);
+      for (const cell of box.querySelectorAll("[data-actual]")) {
+        const { actual, predicted } = cell.dataset;
+        const examples = count((one, other) => one === actual && other === predicted);
+        const part = ratio(examples, count((one) => one === actual));
+        cell.children[0].textContent = shown(examples);
+        cell.children[1].textContent = part === null ? "–" : `${(100 * part).toFixed(part === 0 || part === 1 ? 0 : 1)} %`;
+      }
+      for (const row of box.querySelectorAll("[data-class]")) {
+        const label = row.dataset.class;
+        const actual = count((one) => one === label);
+        const called = count((_, other) => other === label);
+        const right = count((one, other) => one === label && other === label);
+        const values = [actual, called, ratio(right, called), ratio(right, actual), ratio(2 * right, actual + called)];
+        values.forEach((value, index) => {
+          row.cells[index + 1].textContent = shown(value);
+          row.cells[index + 1].dataset.value = value;
+        });
+      }
     }
   };
   slider?.addEventListener("input", () => {
     threshold = Number(slider.value);
     document.getElementById("threshold-value").textContent = threshold;
     showMatrices();
+    showClasses();
     for (const element of drawn) if (["roc", "pr"].includes(element.dataset.plot)) draw(element);
   });
   slider?.addEventListener("change", () => {
+    if ("embedded" in document.documentElement.dataset) return;
     const address = new URL(location.href);
     const others = (address.searchParams.get("thresholds") || "").split(/[\s,]+/).slice(1);
     address.searchParams.set("thresholds", [slider.value, ...others].join(" "));
@@ -220,4 +278,8 @@
   });
 
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
-})();
+};
+
+// A page that stands in another one loads the library first.
+if (!("embedded" in document.documentElement.dataset)) penstockPlots();
+window.penstockPlots = penstockPlots;
