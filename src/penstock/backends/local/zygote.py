@@ -208,6 +208,7 @@ def _share() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 def _end_with(parent: int) -> None:
@@ -233,8 +234,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
     idle_seconds = float(sys.argv[2])
-    from penstock.engine import tfdv_shim
+    from penstock.engine import lean_imports, tfdv_shim
 
+    lean_imports.install()
     tfdv_shim.install()
     for name in PRELOADED:
         importlib.import_module(name)

@@ -1,0 +1,67 @@
+"""What workers load leaves out what hardly any node uses, and has it when it is used."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+PROGRAM = """
+import json, sys
+from penstock.engine import lean_imports, tfdv_shim
+lean_imports.install()
+lean_imports.install()
+tfdv_shim.install()
+import tensorflow_data_validation, tensorflow_model_analysis as tfma
+import tfx.components
+heavy = ("kubernetes", "docker", "keras_tuner", "nltk.stem", "sklearn.neighbors._base")
+found = {"before": [name for name in heavy if name in sys.modules]}
+from tfx.components import CsvExampleGen, InfraValidator, Tuner
+found["components"] = [each.__name__ for each in (CsvExampleGen, InfraValidator, Tuner, tfx.components.Pusher)]
+found["after"] = [name for name in heavy if name in sys.modules]
+try:
+    tfx.components.Nothing
+except AttributeError as error:
+    found["missing"] = str(error)
+found["config"] = tfma.EvalConfig.__name__
+from tensorflow_model_analysis.metrics import bleu
+found["bleu"] = round(bleu.sacrebleu.BLEU().corpus_score(["the cat sat down"], [["the cat sat down"]]).score)
+from tensorflow_model_analysis.metrics import rouge
+found["rouge"] = rouge.rouge_scorer.RougeScorer(["rouge1"]).score("the cat", "the cat")["rouge1"].fmeasure
+from tensorflow_model_analysis.utils import math_util
+found["stats"] = round(math_util.stats.norm.cdf(0.0), 3)
+found["finders"] = sum(type(finder).__module__ == lean_imports.__name__ for finder in sys.meta_path)
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture(scope="module")
+def found() -> Any:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_nothing_heavy_is_loaded_before_it_is_used(found: Any) -> None:
+    assert found["before"] == []
+
+
+def test_components_are_there_when_they_are_asked_for(found: Any) -> None:
+    assert found["components"] == ["CsvExampleGen", "InfraValidator", "Tuner", "Pusher"]
+    assert {"kubernetes", "keras_tuner"} <= set(found["after"])
+    assert found["missing"] == "module 'tfx.components' has no attribute 'Nothing'"
+
+
+def test_what_the_package_does_besides_is_done(found: Any) -> None:
+    assert found["config"] == "EvalConfig"
+
+
+def test_metrics_find_their_libraries(found: Any) -> None:
+    assert (found["bleu"], found["rouge"], found["stats"]) == (100, 1.0, 0.5)
+
+
+def test_a_second_time_adds_nothing(found: Any) -> None:
+    assert found["finders"] == 1
