@@ -151,17 +151,18 @@ Open = Callable[..., Visit]
 
 
 @pytest.fixture
-def visit(browser: Browser, dashboard: Dashboard) -> Iterator[Open]:
-    """Opens windows; at the end none of them may have met an error or asked another server for anything."""
+def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Opens windows on the real store's dashboard or another one; none may meet an error or ask another server."""
     contexts: list[BrowserContext] = []
     visits: list[Visit] = []
 
-    def open_window(**options: Any) -> Visit:
+    def open_window(address: str | None = None, **options: Any) -> Visit:
+        address = address or request.getfixturevalue("dashboard").address
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)
-        found = Visit(page, dashboard.address)
+        found = Visit(page, address)
         page.on("pageerror", lambda error: found.troubles.append(str(error)))
         page.on("console", lambda message: found.troubles.append(message.text) if message.type == "error" else None)
         page.on(
