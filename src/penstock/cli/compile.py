@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from penstock.errors import DeclarationError, UsageError
+
+if TYPE_CHECKING:
+    from penstock.spec import Declaration
 
 
 @click.command("compile")
@@ -20,20 +25,23 @@ from penstock.errors import DeclarationError, UsageError
     metavar="FILE",
     required=True,
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write: the TFX IR, as text if it ends in .pbtxt, as JSON if in .json, else binary.",
+    help="File to write: for Kubeflow a pipeline package, .yaml; else the TFX IR, as text if it ends in .pbtxt, as "
+    "JSON if in .json, else binary.",
 )
 @click.option("--store", metavar="STORE", help="Metadata store whose folder payloads would go to.")
 def compile_(path: str, environment: str | None, parameters: tuple[str, ...], target: Path, store: str | None) -> None:
     """Compile the pipeline at PATH to the package a backend takes."""
     import sys
 
+    from penstock import sources, spec
     from penstock.cli.run import make_request
     from penstock.cli.validate import render, split_parameters
 
     if not target.parent.is_dir():
         raise UsageError(f"-o {target}: the folder {target.parent} does not exist.")
     try:
-        request = make_request(path, environment, split_parameters(parameters), store=store)
+        given = split_parameters(parameters)
+        request = make_request(path, environment, given, store=store, any_backend=True)
         from penstock.backends.local import run as local
         from penstock.backends.local.workers import Workers
 
@@ -42,8 +50,27 @@ def compile_(path: str, environment: str | None, parameters: tuple[str, ...], ta
     except DeclarationError as error:
         click.echo(render(error.problems), err=True)
         sys.exit(error.exit_status)
-    target.write_bytes(_in_format(ir, target.suffix))
+    declaration = None if sources.is_python_source(path) else spec.load(path, parameters=given, environment=environment)
+    if declaration is not None and declaration.environment.backend == "kubeflow":
+        _write_package(declaration, ir, given, target)
+    else:
+        target.write_bytes(_in_format(ir, target.suffix))
     click.echo(f"{target}: written", err=True)
+
+
+def _write_package(declaration: Declaration, ir: bytes, given: Mapping[str, str], target: Path) -> None:
+    if target.suffix not in (".yaml", ".yml"):
+        raise UsageError(f"-o {target}: a package of Kubeflow Pipelines is a YAML file; give it a name with .yaml.")
+    from penstock.engine import light_tfx
+
+    light_tfx.load()
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from penstock.backends.kubeflow import package
+    from penstock.engine import graph
+
+    built = graph.build(pipeline_pb2.Pipeline.FromString(ir), run_id="compiled")
+    package.write(declaration, built, given, target)
 
 
 def _in_format(ir: bytes, suffix: str) -> bytes:

@@ -169,8 +169,11 @@ def make_request(
     to_nodes: Sequence[str] = (),
     base_run: str | None = None,
     span: int | None = None,
+    any_backend: bool = False,
 ) -> RunRequest:
     """Checks what was asked for and returns it as a request; loads nothing heavy.
+
+    `any_backend` is for requests that are not to be run on this machine.
 
     Raises:
         DeclarationError: the declaration is wrong.
@@ -216,10 +219,11 @@ def make_request(
             f"{spans.DATE}, in input_config, as in 'span-{spans.SPAN}/*'."
         )
     chosen = declaration.environment
-    if chosen.backend != "local":
+    if chosen.backend != "local" and not any_backend:
         raise UsageError(
-            f"Environment {chosen.name!r} runs on {chosen.backend}, which this version cannot start; "
-            "`penstock run` takes environments with `backend: local`."
+            f"Environment {chosen.name!r} runs on {chosen.backend}; `penstock run` takes environments with "
+            f"`backend: local`. `penstock compile {shortest_path(path)} --env {chosen.name} -o FILE` makes the package "
+            "that the cluster takes."
         )
     place = location.resolve(store, chosen.metadata, declaration.project)
     return RunRequest(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -91,6 +93,11 @@ class Graph:
             for handler in self.policy.get(key, ())
             if handler.get("node")
         }
+
+    def digest(self) -> str:
+        """Returns what tells graphs of other nodes or edges apart."""
+        edges = sorted((node.id, sorted(node.upstream)) for node in self.nodes.values())
+        return hashlib.sha256(json.dumps([edges, sorted(self.exit_nodes())]).encode()).hexdigest()[:16]
 
     def upstream(self, node_id: str) -> set[str]:
         """Returns the ids of all nodes that `node_id` depends on, directly or not."""

@@ -17,6 +17,7 @@ from typing import Any, get_args
 
 from penstock.spec import catalog as catalog_module
 from penstock.spec.catalog import Catalog, Component, Field, Parameter
+from penstock.spec.cluster import Cluster
 from penstock.spec.messages import WRAPPED
 from penstock.spec.model import (
     EACH_NAME_PATTERN,
@@ -81,6 +82,7 @@ def build() -> Schema:
         "parameter": _parameter_schema(),
         "environment": _environment_schema(),
         "node": _node_schema(catalog),
+        **_cluster_schemas(),
     }
     for name, component in catalog.components.items():
         definitions[f"component.{name}"] = _component_schema(component)
@@ -269,8 +271,15 @@ def _environment_schema() -> Schema:
             "jobs": _or_reference({"type": "integer", "minimum": 1}),
             "env": {"$ref": "#/$defs/environment_variables"},
             "resources": {"$ref": "#/$defs/resources"},
+            "kubeflow": {"$ref": "#/$defs/cluster"},
         }
     )
+
+
+def _cluster_schemas() -> dict[str, Schema]:
+    schema = Cluster.model_json_schema(ref_template="#/$defs/cluster.{model}")
+    inner = {f"cluster.{name}": entry for name, entry in schema.pop("$defs").items()}
+    return {"cluster": schema, **inner}
 
 
 def main(arguments: list[str] | None = None) -> int:

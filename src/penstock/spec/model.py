@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from penstock.spec import conditions
+from penstock.spec.cluster import Cluster
 from penstock.spec.yaml_source import Place, Source
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9-]{0,62}"
@@ -123,6 +124,7 @@ class EnvironmentSpec(StrictModel):
     jobs: Annotated[int, Field(ge=1)] | None = None
     env: dict[str, EnvironmentText] = Field(default={}, repr=False)
     resources: Resources = Resources()
+    kubeflow: Cluster | None = None
 
 
 class Environment(EnvironmentSpec):

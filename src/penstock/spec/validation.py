@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -85,7 +85,14 @@ def _keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Returns the keys a model, or the model inside it at `location`, takes."""
     for step in location:
         for name, field in model.model_fields.items():
-            inner = field.annotation
-            if step == (field.alias or name) and isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
+            if step == (field.alias or name):
+                model = _inner(field.annotation) or model
+                break
     return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """Returns the model that an annotation is, or has as an option, an item or a value."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((model for part in get_args(annotation) if (model := _inner(part)) is not None), None)

@@ -161,7 +161,7 @@ def _run_compiled(
             built.pipeline,
             database,
             request.location,
-            lambda: _record_new_run(request, run_id, built, ir, database),
+            lambda: record_new_run(request, run_id, built, ir, database),
             say,
         )
         if refusal is not None:
@@ -173,19 +173,20 @@ def _run_compiled(
         if request.resume is not None:
             runner.resume(runs.nodes_of(database, run_id))
         result = runner.run()
-    ended = {
-        "run_id": run_id,
-        "pipeline": built.pipeline,
-        "state": result.state,
-        "error": result.error,
-        "nodes": result.states,
-    }
-    for failure in exit_handlers.call(built.policy, ended, Path.cwd()):
+    for failure in exit_handlers.call(built.policy, result.told(built), Path.cwd()):
         say(f"Exit handler failed: {failure}")
     return result
 
 
-def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, database: databases.Database) -> None:
+def record_new_run(
+    request: RunRequest,
+    run_id: str,
+    graph: Graph,
+    ir: bytes,
+    database: databases.Database,
+    backend: str = "local",
+) -> None:
+    """Records a run as running, with what is needed to take it up again."""
     recording.create_run(
         database,
         run_id,
@@ -193,7 +194,7 @@ def _record_new_run(request: RunRequest, run_id: str, graph: Graph, ir: bytes, d
         source=request.source,
         project=str(request.project),
         environment=request.environment,
-        backend="local",
+        backend=backend,
         parameters=request.recorded_parameters,
         ir=ir,
         nodes=[(entry.id, entry.component) for entry in graph.nodes.values()],

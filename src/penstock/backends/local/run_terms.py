@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from penstock.engine.graph import Graph
 
 
 @dataclass(frozen=True)
@@ -53,3 +56,13 @@ class RunResult:
     states: dict[str, str]
     failures: dict[str, str] = field(default_factory=dict)
     error: str | None = None
+
+    def told(self, graph: Graph) -> dict[str, Any]:
+        """What exit handlers are told of the run."""
+        return {
+            "run_id": graph.run_id,
+            "pipeline": graph.pipeline,
+            "state": self.state,
+            "error": self.error,
+            "nodes": self.states,
+        }

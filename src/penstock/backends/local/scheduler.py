@@ -35,6 +35,7 @@ from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import NodeRecord
 from penstock.metadata.states import AWAITING_APPROVAL
+from penstock.storage import waiting
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
@@ -82,6 +83,7 @@ class Scheduler:
     def request_cancel(self) -> None:
         """Asks the run to stop: the first time nodes may end cleanly, the second time they are killed. Signal-safe."""
         self._cancel_requests += 1
+        waiting.hurry()
 
     def run(self) -> RunResult:
         """Runs to the end and records it. Whatever finished stays recorded, also when this raises."""
@@ -264,7 +266,7 @@ class Scheduler:
         assert prepared.execution_id is not None
         recording.set_node(self._database, self._graph.run_id, node.id, execution_id=prepared.execution_id)
         log = self._log_path(node.id, number, part)
-        attempt = Attempt(node, prepared, Policy.of(node), number, log, part, first=number)
+        attempt = Attempt(node, prepared, self._policy(node), number, log, part, first=number)
         if node.awaits_approval:
             self._approvals.ask(attempt)
             asks = approval.question(node)
@@ -311,6 +313,9 @@ class Scheduler:
             return {}
         run = self._graph
         return exit_handlers.variables(run.run_id, run.pipeline, self._outcome.state, self._outcome.error)
+
+    def _policy(self, node: GraphNode) -> Policy:
+        return Policy.of(node)
 
     def _admits(self, node: GraphNode) -> bool:
         running = [Request.of(attempt.node) for attempt in self._running.values()]

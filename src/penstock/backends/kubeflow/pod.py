@@ -1,0 +1,213 @@
+"""What the containers of a run do: begin it, run one of its nodes, end it.
+
+    python -m penstock.backends.kubeflow.pod begin SOURCE --env E --run-id ID [-p KEY=VALUE]… --graph DIGEST
+    python -m penstock.backends.kubeflow.pod node SOURCE --env E --run-id ID [-p KEY=VALUE]… NODE
+    python -m penstock.backends.kubeflow.pod end SOURCE --env E --run-id ID [-p KEY=VALUE]…
+
+`begin` compiles the declaration in the image with the run's parameters and records run and IR in the metadata store,
+where the others find them: nothing of that goes through a command line. All three may be killed and started again.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from penstock import spec
+from penstock.backends.local import compiled
+from penstock.backends.local import run as local
+from penstock.backends.local.request import RunRequest
+from penstock.backends.local.run_terms import RunListener, RunSettings
+from penstock.backends.local.workers import WARM_MINUTES_VARIABLE, LazyWorkers, Workers
+from penstock.cli.validate import render, split_parameters
+from penstock.engine import light_tfx
+from penstock.errors import DeclarationError, PenstockError, UsageError
+from penstock.metadata import database as databases
+from penstock.metadata import location, runs
+from penstock.metadata.location import StoreLocation
+
+if TYPE_CHECKING:  # the modules need TFX, which is not loaded before `light_tfx.load()`
+    from penstock.backends.local.one_node import OneNode
+    from penstock.engine.graph import Graph
+
+BACKEND = "kubeflow"
+_ENDED_WELL = frozenset(("succeeded", "cached", "skipped"))
+
+
+@click.group()
+def pod() -> None:
+    """Does one step of a run."""
+    os.environ.setdefault(WARM_MINUTES_VARIABLE, "0")  # in a container nobody comes after this step
+
+
+def _common(command: Any) -> Any:
+    for option in (
+        click.option("--run-id", required=True),
+        click.option("--env", "environment", required=True),
+        click.option("--param", "-p", "parameters", multiple=True),
+        click.argument("source"),
+    ):
+        command = option(command)
+    return command
+
+
+@pod.command()
+@_common
+@click.option("--graph", "digest", required=True)
+def begin(source: str, parameters: tuple[str, ...], environment: str, run_id: str, digest: str) -> None:
+    """Compiles the declaration and records the run."""
+    given = split_parameters(parameters)
+    declaration = spec.load(source, parameters=given, environment=environment)
+    place = location.resolve(None, declaration.environment.metadata, declaration.project)
+    request = RunRequest(
+        source=source,
+        project=declaration.project,
+        import_roots=list(declaration.import_roots),
+        location=place,
+        parameters=given,
+        parameter_values=declaration.parameter_values,
+        compile_key=compiled.key(declaration, place.folder),
+        environment=environment,
+        environment_variables=declaration.environment.env,
+        run_id=run_id,
+    )
+    with closing(databases.connect(place, create=True)) as database:
+        if runs.find_run(database, run_id) is not None:
+            _say(f"run {run_id} is recorded already")
+            return
+        with Workers() as workers:
+            ir = local.compile_in_worker(workers, request)
+        graph = _graph(ir, run_id)
+        if graph.digest() != digest:
+            raise UsageError(
+                f"{source}: its nodes or what they wait for are not those of the package, which this run was started"
+                " from. The image holds another version of the declaration, or a parameter changes the graph; compile"
+                " the package again, with that parameter's value"
+            )
+        local.record_new_run(request, run_id, graph, ir, database, backend=BACKEND)
+    _say(f"run {run_id} of {graph.pipeline}: {len(graph.nodes)} nodes")
+
+
+@pod.command()
+@_common
+@click.argument("node_id", metavar="NODE")
+def node(source: str, parameters: tuple[str, ...], environment: str, run_id: str, node_id: str) -> None:
+    """Runs one node once."""
+    with _opened(source, parameters, environment, run_id) as step:
+        state = step.runner(_Output(step.location, run_id, node_id)).run_node(node_id, step.records)
+        [record] = [each for each in runs.nodes_of(step.database, run_id) if each.node_id == node_id]
+    _say(f"{node_id}: {state}" + (f": {record.error}" if record.error else ""))
+    sys.exit(0 if state in _ENDED_WELL else 1)
+
+
+@pod.command()
+@_common
+def end(source: str, parameters: tuple[str, ...], environment: str, run_id: str) -> None:
+    """Records how the run ended, and calls its exit handlers."""
+    from penstock.backends.local import exit_handlers
+
+    with _opened(source, parameters, environment, run_id) as step:
+        if runs.get_run(step.database, run_id).state != "running":
+            _say(f"run {run_id} has ended already")
+            return
+        result = step.runner(RunListener()).end_run(step.records)
+        for failure in exit_handlers.call(step.graph.policy, result.told(step.graph), Path.cwd()):
+            _say(f"Exit handler failed: {failure}")
+    _say(f"run {run_id}: {result.state}" + (f": {result.error}" if result.error else ""))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """The run that a step belongs to, and what the step works with."""
+
+    declaration: spec.Declaration
+    graph: Graph
+    location: StoreLocation
+    store: Any
+    database: databases.Database
+    workers: LazyWorkers
+    records: list[runs.NodeRecord]
+
+    def runner(self, listener: RunListener) -> OneNode:
+        from penstock.backends.local.one_node import OneNode
+        from penstock.engine.prepared import StoreHandle
+
+        settings = RunSettings(
+            import_roots=self.declaration.import_roots,
+            cwd=Path.cwd(),
+            env={**os.environ, **self.declaration.environment.env},
+            jobs=os.cpu_count() or 1,
+        )
+        handle = StoreHandle(self.store)
+        return OneNode(self.graph, handle, self.database, self.location, self.workers, settings, listener)
+
+
+@contextmanager
+def _opened(source: str, parameters: tuple[str, ...], environment: str, run_id: str) -> Iterator[_Step]:
+    declaration = spec.load(source, parameters=split_parameters(parameters), environment=environment)
+    place = location.resolve(None, declaration.environment.metadata, declaration.project)
+    light_tfx.load()
+    from penstock.metadata import mlmd
+
+    with closing(databases.connect(place, create=True)) as database:
+        ir = runs.run_ir(database, run_id)
+        if ir is None:
+            raise PenstockError(f"run {run_id} is not recorded in {place.display}: its first step did not succeed")
+        with closing(mlmd.open_store(place)) as store, LazyWorkers(_say) as workers:
+            records = runs.nodes_of(database, run_id)
+            yield _Step(declaration, _graph(ir, run_id), place, store, database, workers, records)
+
+
+def _graph(ir: bytes, run_id: str) -> Graph:
+    light_tfx.load()
+    from tfx.proto.orchestration import pipeline_pb2
+
+    from penstock.engine import graph
+
+    return graph.build(pipeline_pb2.Pipeline.FromString(ir), run_id=run_id)
+
+
+class _Output(RunListener):
+    """Passes what the node writes into its logs on to the container's output, from which a cluster collects it."""
+
+    def __init__(self, place: StoreLocation, run_id: str, node_id: str):
+        self._folder = place.run_folder(run_id) / node_id
+        self._read: dict[Path, int] = {path: path.stat().st_size for path in self._folder.rglob("log.txt")}
+
+    def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
+        self.tick()
+
+    def tick(self) -> None:
+        for path in sorted(self._folder.rglob("log.txt")):
+            with path.open("rb") as stream:
+                stream.seek(self._read.get(path, 0))
+                sys.stdout.buffer.write(stream.read())
+                self._read[path] = stream.tell()
+        sys.stdout.flush()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Does the step that the command line names."""
+    try:
+        pod()
+    except DeclarationError as error:
+        _say(render(error.problems))
+        sys.exit(error.exit_status)
+    except PenstockError as error:
+        _say(str(error))
+        sys.exit(error.exit_status)
+
+
+if __name__ == "__main__":
+    main()
