@@ -1,6 +1,8 @@
 """Prints the part of requirements.lock that an image needs: everything but the tools Penstock is developed with.
 
-    python deploy/runtime_requirements.py [--with PACKAGE]… > requirements.txt
+    python deploy/runtime_requirements.py [--only PACKAGE] > requirements.txt
+
+With --only it prints what one package needs.
 
 What the lock says of where a package comes from (`# via`) leads from a package back to those that ask for it. Needs
 nothing but Python.
@@ -15,6 +17,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 # What pipelines, dashboards and notebooks need of the optional dependencies.
@@ -40,17 +43,15 @@ def entries(lock: str) -> Iterator[Entry]:
         yield Entry(name_of(text), frozenset(parents), text)
 
 
-def needed(lock: str, project: dict[str, object], more: Iterable[str] = ()) -> list[Entry]:
-    """Returns the entries that a project's own and optional dependencies lead to, in the lock's order.
+def needed(lock: str, names: Iterable[str]) -> list[Entry]:
+    """Returns the entries that packages lead to, their own included, in the lock's order.
 
     Args:
         lock: the lock file's text.
-        project: `project` of pyproject.toml.
-        more: names of further packages.
+        names: names of packages.
     """
-    roots = {name_of(requirement) for requirement in _requirements(project)} | {normalized(name) for name in more}
     known = list(entries(lock))
-    found: set[str] = set(roots)
+    found = {normalized(name) for name in names}
     while True:
         reached = {entry.name for entry in known if entry.name in found or entry.parents & found}
         if reached <= found:
@@ -70,20 +71,21 @@ def normalized(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _requirements(project: dict[str, object]) -> list[str]:
-    dependencies, optional = project["dependencies"], project["optional-dependencies"]
-    assert isinstance(dependencies, list) and isinstance(optional, dict)
-    return [*dependencies, *(requirement for extra in EXTRAS for requirement in optional[extra])]
+def runtime(project: dict[str, Any]) -> list[str]:
+    """Returns the names of what an image needs of the packages in a project (`project` of pyproject.toml)."""
+    optional = [requirement for extra in EXTRAS for requirement in project["optional-dependencies"][extra]]
+    return [*map(name_of, [*project["dependencies"], *optional]), *ALWAYS]
 
 
 def main() -> None:
     """Prints them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--with", dest="more", action="append", default=[], metavar="PACKAGE")
+    parser.add_argument("--only", metavar="PACKAGE")
     arguments = parser.parse_args()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
-    sys.stdout.writelines(entry.text for entry in needed(lock, project, [*ALWAYS, *arguments.more]))
+    names = [arguments.only] if arguments.only else runtime(project)
+    sys.stdout.writelines(entry.text for entry in needed(lock, names))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,10 @@ class ApiServer:
         return self._client.post(_path(manifest, namespace), params=options, json=manifest)
 
     def objects(self, namespace: str) -> dict[str, Mapping[str, Any]]:
-        """All objects of a namespace but those of Helm's own, by kind and name."""
+        """All objects of a namespace but those of Helm's own, by kind and name.
+
+        Claims wait for a controller to let them go; what is asked to be deleted counts as gone.
+        """
         found = {}
         groups = {"v1", "apps/v1", "batch/v1", "networking.k8s.io/v1", "rbac.authorization.k8s.io/v1"}
         for group in sorted(groups):
@@ -135,7 +138,8 @@ class ApiServer:
             for resource in self._get(root)["resources"]:
                 if resource["namespaced"] and "list" in resource["verbs"] and resource["kind"] in _PLURALS:
                     for each in self._get(f"{root}/namespaces/{namespace}/{resource['name']}")["items"]:
-                        if not each["metadata"]["name"].startswith("sh.helm.release"):
+                        is_helms = each["metadata"]["name"].startswith("sh.helm.release")
+                        if not is_helms and "deletionTimestamp" not in each["metadata"]:
                             found[name_of({**each, "kind": resource["kind"]})] = each
         # Every namespace has the certificates of the API.
         return {name: each for name, each in found.items() if name != "ConfigMap/kube-root-ca.crt"}

@@ -57,7 +57,8 @@ MOD
     echo "replace $name => $name ${version/#v1./v0.}" >>"$work/go.mod"
   done
   printf '//go:build tools\n\npackage build\n\nimport _ "%s"\n' "$package" >"$work/build.go"
-  (cd "$work" && "$go" build -mod=mod -trimpath -ldflags '-s -w' -o "$cache/$program.new" "$package")
+  # Kubernetes' programs tell others their version, which a build has to give them.
+  (cd "$work" && "$go" build -mod=mod -trimpath -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" -o "$cache/$program.new" "$package")
   mv "$cache/$program.new" "$cache/$program"
   rm -r "$work"
 }
