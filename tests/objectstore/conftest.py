@@ -25,7 +25,7 @@ def store(server: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Obje
         monkeypatch.setenv(name, value)
     forget()
     yield server
-    server.faults.__dict__.update(Faults().__dict__)
+    reset(server)
     forget()
 
 
@@ -40,6 +40,12 @@ def new_bucket(store: ObjectStore) -> str:
     name = f"bucket-{secrets.token_hex(4)}"
     store.client().create_bucket(Bucket=name)
     return name
+
+
+def reset(server: ObjectStore) -> None:
+    """Takes all faults away, and forgets the requests."""
+    server.faults.stalled.clear()
+    vars(server.faults).update(vars(Faults()))
 
 
 def forget() -> None:

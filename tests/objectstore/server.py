@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +16,11 @@ from moto.server import ThreadedMotoServer
 
 ACCESS_KEY = "a-key-of-tests"
 SECRET_KEY = "a-secret-of-tests"
+# As Amazon's S3 answers: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_WRONG_KEY = (
+    b"<Error><Code>InvalidAccessKeyId</Code>"
+    b"<Message>The AWS Access Key Id you provided does not exist in our records.</Message></Error>"
+)
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 
 
@@ -26,6 +33,7 @@ class Faults:
         refusals: how many requests are answered with 503.
         cuts: how many uploads of at least `cut_bytes` lose their connection in the middle.
         cut_bytes: how long an upload must be to be cut.
+        stalled: while it is set, uploads of at least `cut_bytes` are taken and not passed on.
         requests: method and path of every request that came.
     """
 
@@ -33,6 +41,7 @@ class Faults:
     refusals: int = 0
     cuts: int = 0
     cut_bytes: int = 1
+    stalled: threading.Event = field(default_factory=threading.Event)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -79,6 +88,7 @@ class ObjectStore:
 @contextmanager
 def running() -> Iterator[ObjectStore]:
     """Runs server and proxy on free ports of loopback."""
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     address, port = server.get_host_and_port()
@@ -114,6 +124,11 @@ def _handler(address: str, port: int, faults: Faults) -> type[BaseHTTPRequestHan
                 self.connection.close()
                 return
             body = self.rfile.read(length)
+            while faults.stalled.is_set() and self.command == "PUT" and length >= faults.cut_bytes:
+                time.sleep(0.05)
+            if f"Credential={ACCESS_KEY}/" not in self.headers.get("Authorization", ""):
+                self._answer(403, {"Content-Type": "application/xml"}, _WRONG_KEY)
+                return
             if is_refused:
                 self._answer(503, {"Content-Type": "application/xml"}, _SLOW_DOWN)
                 return

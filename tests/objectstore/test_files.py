@@ -191,17 +191,35 @@ def test_a_missing_bucket_is_said_at_once(store: ObjectStore) -> None:
         fileio.exists("s3:///key")
 
 
+def test_wrong_credentials_are_said_at_once(
+    store: ObjectStore, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody-else")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-secret")
+    forget()
+    began = time.monotonic()
+    for action in (fileio.exists, fileio.listdir, fileio.makedirs, fileio.open, lambda uri: write(uri, "x")):
+        with pytest.raises(StorageError) as raised:
+            action(f"s3://{bucket}/x")
+        message = str(raised.value)
+        assert message.startswith(f"s3://{bucket}: the storage refuses access at http://127.0.0.1:")
+        assert "AWS_ACCESS_KEY_ID is set" in message and "AWS_SESSION_TOKEN is not set" in message
+        assert "wrong-secret" not in message and "somebody-else" not in message
+    assert time.monotonic() - began < 10
+
+
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_upload_that_is_cut_is_sent_again(store: ObjectStore, bucket: str, tmp_path: Path, count: int) -> None:
     whole = tmp_path / "data"
     whole.mkdir()
     (whole / "large").write_bytes(os.urandom(23 << 20))
-    (whole / "small").write_bytes(b"small")
+    (whole / "small.gz").write_bytes(b"small")
     store.faults.cuts, store.faults.cut_bytes = count, 1 << 20
     found = objects.put_folder(whole, f"s3://{bucket}/data")
     assert store.faults.cuts == 0
     assert content.remote_digest(f"s3://{bucket}/data", found) == content.digest(str(whole))[0]
-    assert store.keys(bucket) == {"data/large": 23 << 20, "data/small": 5}
+    assert store.keys(bucket) == {"data/large": 23 << 20, "data/small.gz": 5}
 
 
 def test_what_makes_a_model_usable_is_written_last(store: ObjectStore, bucket: str, tmp_path: Path) -> None:

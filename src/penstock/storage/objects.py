@@ -141,7 +141,7 @@ def put(source: Path, uri: str) -> None:
     system, path = locate(uri)
 
     def send() -> None:
-        with source.open("rb") as content, system.open_output_stream(path) as stream:
+        with source.open("rb") as content, system.open_output_stream(path, compression=None) as stream:
             shutil.copyfileobj(content, stream, PIECE_BYTES)
 
     patiently(uri, send)
