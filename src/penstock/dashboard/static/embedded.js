@@ -65,8 +65,9 @@
   };
 
   const mark = () => {
-    document.querySelectorAll("#slices tbody tr").forEach((row) => row.classList.toggle("differs", row.dataset.slice === state.chosen));
-    document.querySelectorAll("svg.bars a.slice").forEach((bar) => bar.classList.toggle("chosen", bar.dataset.slice === state.chosen));
+    const chosen = state.chosen === "{}" ? null : state.chosen;
+    document.querySelectorAll("#slices tbody tr").forEach((row) => row.classList.toggle("differs", row.dataset.slice === chosen));
+    document.querySelectorAll("svg.bars a.slice").forEach((bar) => bar.classList.toggle("chosen", bar.dataset.slice === chosen));
   };
 
   const showPlots = () => {
