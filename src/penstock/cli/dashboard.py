@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import click
 
 from penstock.cli.output import say
 from penstock.errors import PenstockError
 from penstock.metadata.location import resolve
+from penstock.project import find_root
 
 
 @click.command()
@@ -30,6 +32,7 @@ from penstock.metadata.location import resolve
     multiple=True,
     help="viewer, operator or admin; *=ROLE for all others whom the proxy names; repeatable.",
 )
+@click.option("--show-rows", is_flag=True, help="Let admins see rows of examples, where runs kept some.")
 @click.option("--store", metavar="STORE", help="Metadata store: a folder or a postgresql:// URL.")
 def dashboard(
     host: str,
@@ -38,6 +41,7 @@ def dashboard(
     header: str | None,
     proxy_addresses: tuple[str, ...],
     roles: tuple[str, ...],
+    show_rows: bool,
     store: str | None,
 ) -> None:
     """Serve the web pages: runs, artifacts, lineage, sliced metrics.
@@ -63,5 +67,7 @@ def dashboard(
         admin_token=os.environ.get(of.ADMIN_TOKEN_VARIABLE) or None,
         proxy=of.trusted_proxy(header, proxy_addresses, roles),
         allowed_hosts=allowed_hosts,
+        project=find_root(Path.cwd()),
+        shows_rows=show_rows,
     )
     serve(settings, say)

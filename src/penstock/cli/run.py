@@ -209,6 +209,7 @@ def make_request(
     from penstock import spec
     from penstock.backends.local import compiled
     from penstock.spec import spans
+    from penstock.summaries import samples
 
     declaration = spec.load(path, parameters=parameters, environment=environment)
     # An own component may hold its pattern in its code; what was compiled will tell.
@@ -236,7 +237,7 @@ def make_request(
         parameters=parameters,
         parameter_values=declaration.parameter_values,
         environment=chosen.name,
-        environment_variables=chosen.env,
+        environment_variables={**chosen.env, samples.VARIABLE: str(chosen.sample_rows)},
         run_id=run_id,
         jobs=jobs or chosen.jobs,
         use_cache=use_cache,

@@ -11,8 +11,10 @@ from penstock.cli import output
 from penstock.cli.reading import json_option, open_for_reading, say_nothing_found, store_option
 from penstock.cli.run_again import rerun
 from penstock.cli.run_approval import approve, reject
+from penstock.cli.run_tags import tag
 from penstock.metadata import metrics
 from penstock.metadata import runs as records
+from penstock.metadata import tags as run_tags
 from penstock.metadata.database import Database
 from penstock.metadata.runs import NodeRecord, Run
 from penstock.metadata.states import AWAITING_APPROVAL, INTERRUPTED, RUN_STATES
@@ -26,30 +28,45 @@ def runs() -> None:
 @runs.command("list")
 @click.option("--pipeline", metavar="NAME", help="Only runs of this pipeline.")
 @click.option("--state", type=click.Choice([*RUN_STATES, INTERRUPTED]), help="Only runs in this state.")
+@click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only runs with this tag; repeatable.")
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many at most.")
 @click.option("--before", metavar="RUN", help="Only runs older than this one, for the next page.")
 @json_option
 @store_option
 def list_(
-    pipeline: str | None, state: str | None, limit: int, before: str | None, as_json: bool, store: str | None
+    pipeline: str | None,
+    state: str | None,
+    tags: tuple[str, ...],
+    limit: int,
+    before: str | None,
+    as_json: bool,
+    store: str | None,
 ) -> None:
     """List runs, newest first."""
     with open_for_reading(store) as database:
         older_than = records.get_run(database, before).run_id if before else None
         # One more than asked for tells whether there is a next page.
-        found = records.list_runs(database, pipeline=pipeline, state=state, limit=limit + 1, before=older_than)
+        found = records.list_runs(
+            database, pipeline=pipeline, state=state, tags=tags, limit=limit + 1, before=older_than
+        )
         more = len(found) > limit
         found = found[:limit]
-        counts = records.count_nodes(database, [run.run_id for run in found])
+        ids = [run.run_id for run in found]
+        counts, tags_of = records.count_nodes(database, ids), run_tags.find(database, ids)
         if as_json:
-            output.print_json([{**run_document(run), "nodes": counts[run.run_id]} for run in found])
+            output.print_json(
+                [
+                    {**run_document(run), "tags": tags_of.get(run.run_id, []), "nodes": counts[run.run_id]}
+                    for run in found
+                ]
+            )
         if not found:
-            filtered = pipeline is not None or state is not None or before is not None
+            filtered = bool(tags) or pipeline is not None or state is not None or before is not None
             say_nothing_found("runs", database.location.display, filtered)
             return
     if not as_json:
         output.print_table(
-            ["RUN", "PIPELINE", "STATE", "STARTED", "TIME", "NODES", "CAUSE"],
+            ["RUN", "PIPELINE", "STATE", "STARTED", "TIME", "NODES", *(["TAGS"] if tags_of else []), "CAUSE"],
             [
                 [
                     run.run_id,
@@ -58,6 +75,7 @@ def list_(
                     output.ago(run.started_at),
                     output.duration(_run_seconds(run)),
                     _progress(counts[run.run_id]),
+                    *([" ".join(tags_of.get(run.run_id, ()))] if tags_of else []),
                     run.error or "",
                 ]
                 for run in found
@@ -78,12 +96,14 @@ def show(run: str, as_json: bool, store: str | None) -> None:
         record = records.get_run(database, run)
         nodes = records.nodes_of(database, record.run_id)
         verdict = metrics.verdict_of_run(database, record.run_id)
+        tags = run_tags.find(database, [record.run_id]).get(record.run_id, [])
         evaluations = metrics.evaluations_of_run(database, record.run_id)
         failed_gates = [gate for evaluation in evaluations for gate in evaluation.thresholds if not gate.passed]
     if as_json:
         output.print_json(
             {
                 **run_document(record),
+                "tags": tags,
                 "blessed": verdict.blessed,
                 "pushed_to": verdict.pushed_to,
                 "failed_thresholds": [vars(gate) for gate in failed_gates],
@@ -98,6 +118,7 @@ def show(run: str, as_json: bool, store: str | None) -> None:
             ("state", record.state),
             ("started", f"{output.ago(record.started_at)} ({output.exact(record.started_at)})"),
             ("time", output.duration(_run_seconds(record))),
+            ("tags", " ".join(tags) or None),
             ("environment", record.environment),
             ("source", record.source),
             ("parameters", ", ".join(f"{name}={value}" for name, value in record.parameters.items()) or None),
@@ -289,3 +310,4 @@ def comparison_document(database: Database, first: Run, second: Run) -> dict[str
 runs.add_command(rerun)
 runs.add_command(approve)
 runs.add_command(reject)
+runs.add_command(tag)

@@ -16,15 +16,19 @@ from penstock.cli import output
 from penstock.cli.artifacts import artifact_document, lineage_document
 from penstock.cli.runs import comparison_document, node_document, run_document
 from penstock.dashboard import app, logs, queries
-from penstock.dashboard.pages.artifacts import artifact_page, check_id
+from penstock.dashboard.due import ScheduleState
+from penstock.dashboard.pages.artifacts import artifact_page, check_id, sees_rows
 from penstock.dashboard.pages.evaluation import find_evaluation
+from penstock.dashboard.pages.executions import execution_page
+from penstock.dashboard.pages.kinds import without_rows
 from penstock.dashboard.pages.nodes import choose_attempt, find_node
+from penstock.dashboard.pages.pipelines import pipeline_rows
 from penstock.dashboard.pages.run import exact_run, graph_of
 from penstock.dashboard.pages.runs import run_page
 from penstock.dashboard.queries import PageLimit
 from penstock.dashboard.redaction import shown_values
 from penstock.errors import PenstockError, UsageError
-from penstock.metadata import artifacts, cache, notes, plots
+from penstock.metadata import artifacts, cache, executions, notes, plots, tags, versions
 from penstock.metadata import runs as records
 from penstock.metadata.lineage import DIRECTIONS, lineage
 from penstock.metadata.metrics import Evaluation, metric_names, sliced_features, slices_by
@@ -68,6 +72,12 @@ class NoteBody(BaseModel):
     description: str = Field("", max_length=notes.LONGEST_DESCRIPTION)
 
 
+class TagsBody(BaseModel):
+    """The tags of a run."""
+
+    tags: list[str] = Field(max_length=tags.MOST_TAGS, description="All tags the run is to have.")
+
+
 def _json_only(request: Request) -> None:
     """Refuses what a form of another site could send: browsers ask before they send JSON across sites."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -85,6 +95,8 @@ def list_runs(
     pipeline: str | None = None,
     state: str | None = None,
     text: str | None = None,
+    tag: str | None = None,
+    version: str | None = None,
     since: str | None = None,
     before: str | None = None,
 ) -> JSONResponse:
@@ -98,6 +110,8 @@ def list_runs(
             pipeline=pipeline,
             state=state,
             text=text,
+            tag=tag,
+            version=version,
             since=since,
             before=before,
             limit=limit,
@@ -105,7 +119,10 @@ def list_runs(
     return _json(
         request,
         {
-            "runs": [{**_run(run), "nodes": dict(page.counts[run.run_id])} for run in page.runs],
+            "runs": [
+                {**_run(run), "tags": page.tags.get(run.run_id, []), "nodes": dict(page.counts[run.run_id])}
+                for run in page.runs
+            ],
             "next": page.next,
         },
     )
@@ -119,10 +136,12 @@ def get_run(request: Request, run_id: RunId) -> JSONResponse:
         nodes = records.nodes_of(database, run.run_id)
         graph = graph_of(database, run, nodes)
         note = notes.find(database, [run.run_id]).get(run.run_id, notes.Note())
+        own_tags = tags.find(database, [run.run_id]).get(run.run_id, [])
     document = {
         **_run(run),
         "name": note.name,
         "description": note.description,
+        "tags": own_tags,
         "nodes": [node_document(node) for node in nodes],
         "edges": [{"from": source, "to": target} for source, target in graph.edges],
     }
@@ -138,6 +157,21 @@ def put_note(request: Request, run_id: RunId, body: NoteBody) -> JSONResponse:
     with context.connections.writing() as database:
         notes.put(database, run.run_id, notes.Note(body.name, body.description))
     return _json(request, {"run_id": run.run_id, **body.model_dump()})
+
+
+@router.put("/runs/{run_id}/tags", tags=["runs"], dependencies=[Depends(_json_only)])
+def put_tags(request: Request, run_id: RunId, body: TagsBody) -> JSONResponse:
+    """Gives a run these tags in place of those it has."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        run = exact_run(database, run_id)
+    for tag in body.tags:
+        tags.check(tag)
+    with context.connections.writing() as database:
+        had = tags.find(database, [run.run_id]).get(run.run_id, [])
+        tags.remove(database, run.run_id, [tag for tag in had if tag not in body.tags])
+        tags.add(database, run.run_id, body.tags)
+    return _json(request, {"run_id": run.run_id, "tags": sorted(set(body.tags))})
 
 
 @router.post(
@@ -247,6 +281,71 @@ def compare(request: Request, a: str, b: str) -> JSONResponse:
     return _json(request, document)
 
 
+@router.get("/pipelines", tags=["pipelines"])
+def list_pipelines(request: Request) -> JSONResponse:
+    """Every pipeline that is declared where the dashboard looks, or has run: its latest run, its schedules."""
+    context = app.context_of(request)
+    with context.connections.reading() as database:
+        rows, _ = pipeline_rows(context, database, ())
+    document = [
+        {
+            "name": row.name,
+            "declared_in": [str(one.file) for one in row.declared],
+            "nodes": [
+                {"node": node, "component": component}
+                for one in row.declared[:1]
+                for node, component in one.graph.components.items()
+            ],
+            "edges": [{"from": a, "to": b} for one in row.declared[:1] for a, b in one.graph.edges],
+            "latest_run": None if row.state is None else _run(row.state.run),
+            "schedules": [_schedule(entry) for entry in row.schedules],
+        }
+        for row in rows
+    ]
+    return _json(request, {"pipelines": document})
+
+
+@router.get("/pipelines/{name}/versions", tags=["pipelines"])
+def list_versions(request: Request, name: str) -> JSONResponse:
+    """The versions of a pipeline's declaration that runs were made from, the one used last first."""
+    with app.context_of(request).connections.reading() as database:
+        found = versions.of_pipeline(database, name, 200)
+    if not found:
+        raise app.NotFoundError(f"No versions of a pipeline {name!r} are recorded.")
+    document = [
+        {**vars(entry), "first_at": output.exact(entry.first_at), "last_at": output.exact(entry.last_at)}
+        for entry in found
+    ]
+    return _json(request, {"versions": document})
+
+
+@router.get("/executions", tags=["artifacts"])
+def list_executions(
+    request: Request,
+    limit: PageLimit,
+    type: str | None = None,
+    state: str | None = None,
+    run: str | None = None,
+    before: str | None = None,
+) -> JSONResponse:
+    """Executions, newest first. `next` is what `before` has to be for the page after."""
+    with app.context_of(request).connections.reading() as database:
+        found, has_more = execution_page(
+            database,
+            types=executions.execution_types(database),
+            type=type,
+            state=state,
+            run=run,
+            before=before,
+            limit=limit,
+        )
+    document = [
+        {**vars(entry), "created_at": output.exact(entry.created_at), "updated_at": output.exact(entry.updated_at)}
+        for entry in found
+    ]
+    return _json(request, {"executions": document, "next": found[-1].execution_id if has_more else None})
+
+
 @router.get("/artifacts", tags=["artifacts"])
 def list_artifacts(
     request: Request,
@@ -286,6 +385,8 @@ def get_artifact(request: Request, artifact_id: ArtifactId) -> JSONResponse:
     with app.context_of(request).connections.reading() as database:
         details = artifacts.get_artifact(database, artifact_id)
         summary = records.find_summary(database, artifact_id)
+    if summary is not None and not sees_rows(request):
+        summary = without_rows(summary)
     document = {
         **artifact_document(details.artifact),
         "properties": shown_values(details.properties),
@@ -367,6 +468,21 @@ def get_plots(request: Request, artifact_id: ArtifactId, slice: str | None = Non
 
 def _run(run: Run) -> dict[str, Any]:
     return {**run_document(run), "parameters": shown_values(run.parameters)}
+
+
+def _schedule(entry: ScheduleState) -> dict[str, Any]:
+    schedule = entry.schedule
+    return {
+        "name": schedule.name,
+        "cron": schedule.cron,
+        "zone": schedule.zone,
+        "paused": schedule.paused,
+        "next_at": output.exact(entry.next_at),
+        "last": [
+            {"due_at": output.exact(tick.due_at), "state": tick.state, "run_id": tick.run_id, "reason": tick.reason}
+            for tick in entry.ticks
+        ],
+    }
 
 
 def _find(request: Request, run_id: str) -> Run:

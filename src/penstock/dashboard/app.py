@@ -18,6 +18,7 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 from penstock import __version__
 from penstock.dashboard import redaction, rendering
 from penstock.dashboard.connections import Connections
+from penstock.dashboard.declarations import Declarations
 from penstock.dashboard.events import Broadcasts
 from penstock.dashboard.guard import Guard, GuardMiddleware
 from penstock.dashboard.launches import Launches
@@ -42,6 +43,7 @@ class Context:
     launches: Launches
     guard: Guard
     evaluations: Evaluations
+    declarations: Declarations
 
 
 class NotFoundError(PenstockError):
@@ -66,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         launches=Launches(settings.location),
         guard=guard,
         evaluations=Evaluations(),
+        declarations=Declarations(settings.folders()),
     )
 
     @asynccontextmanager

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from penstock.cli.run import request_of
+from penstock.backends.local.request import RunRequest
+from penstock.cli.run import make_request, request_of
 from penstock.metadata import recording
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import SPAN_PARAMETER, Run
@@ -51,6 +52,26 @@ class Launches:
         """What was started for a run here, or None."""
         return self._launched.get(run_id)
 
+    def start(
+        self,
+        source: str,
+        environment: str | None,
+        parameters: Mapping[str, str],
+        *,
+        span: int | None = None,
+        use_cache: bool = True,
+    ) -> Launch:
+        """Starts a declaration's first run, or another one.
+
+        Raises:
+            DeclarationError: the declaration or a parameter is wrong; nothing was started.
+            UsageError: the environment cannot be started here, or there are no spans.
+        """
+        request = make_request(
+            source, environment, dict(parameters), store=self._store(), use_cache=use_cache, span=span
+        )
+        return self._start_new(request, environment, parameters, span, use_cache)
+
     def rerun(self, run: Run, changes: Mapping[str, str], *, use_cache: bool = True) -> Launch:
         """Starts a run once more as a new one, with some parameters changed.
 
@@ -59,17 +80,7 @@ class Launches:
             UsageError: the run cannot be started again.
         """
         request = request_of(run, changes, store=self._store(), jobs=None, use_cache=use_cache)
-        run_id = recording.new_run_id()
-        arguments = [request.source, "--run-id", run_id]
-        if run.environment is not None and not _is_python(request.source):
-            arguments += ["--env", run.environment]
-        for name, value in request.parameters.items():
-            arguments += ["-p", f"{name}={value}"]
-        if request.span is not None:
-            arguments += ["--span", str(request.span)]
-        if not use_cache:
-            arguments.append("--no-cache")
-        return self._start(run_id, arguments, request.project)
+        return self._start_new(request, run.environment, request.parameters, request.span, use_cache)
 
     def resume(self, run: Run) -> Launch:
         """Takes up a run that failed or was cut short.
@@ -82,6 +93,26 @@ class Launches:
 
         request = resumed(run.run_id, store=self._store(), jobs=None, use_cache=True)()
         return self._start(run.run_id, ["--resume", run.run_id], request.project)
+
+    def _start_new(
+        self,
+        request: RunRequest,
+        environment: str | None,
+        parameters: Mapping[str, str],
+        span: int | None,
+        use_cache: bool,
+    ) -> Launch:
+        run_id = recording.new_run_id()
+        arguments = [request.source, "--run-id", run_id]
+        if environment is not None and not _is_python(request.source):
+            arguments += ["--env", environment]
+        for name, value in parameters.items():
+            arguments += ["-p", f"{name}={value}"]
+        if span is not None:
+            arguments += ["--span", str(span)]
+        if not use_cache:
+            arguments.append("--no-cache")
+        return self._start(run_id, arguments, request.project)
 
     def _store(self) -> str:
         return self._location.database or str(self._location.folder)

@@ -77,6 +77,15 @@ def period(name: str, value: str | None) -> int | None:
     return int(found[1]) * _SECONDS[found[2]]
 
 
+def digest(name: str, value: str | None) -> str | None:
+    """The hexadecimal SHA-256 that names a version, or None where it is empty."""
+    if not value:
+        return None
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise BadQueryError(f"{name} is the 64 hexadecimal digits that name a version, not {value[:_LONGEST_TEXT]!r}.")
+    return value
+
+
 def names(name: str, values: Sequence[str], allowed: Collection[str]) -> list[str]:
     """Values that are each one of some, without empty ones and repetitions."""
     chosen = [choice(name, value, allowed) for value in values]

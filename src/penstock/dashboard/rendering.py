@@ -75,6 +75,7 @@ def make(guard: Guard, redact: Redactor, store: str) -> Pages:
         state=words.state,
         state_word=words.state_word,
         moment=words.moment,
+        coming=words.coming,
         duration=words.duration,
         number=words.number,
         short=words.short,

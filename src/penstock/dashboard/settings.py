@@ -6,10 +6,12 @@ import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from penstock.dashboard.roles import ADMIN, OPERATOR, ROLES, VIEWER
 from penstock.errors import UsageError
 from penstock.metadata.location import StoreLocation
+from penstock.project import STORE_FOLDER
 
 TOKEN_VARIABLE = "PENSTOCK_DASHBOARD_TOKEN"
 VIEWER_TOKEN_VARIABLE = "PENSTOCK_DASHBOARD_VIEWER_TOKEN"
@@ -65,6 +67,8 @@ class Settings:
         admin_token: who knows it is an admin.
         proxy: a proxy that says who people are. Without it and any token all who reach the port are admins.
         allowed_hosts: host names it answers to besides its own address; against DNS rebinding.
+        project: the folder whose declarations are listed among the pipelines; None for that of the store alone.
+        shows_rows: whether admins see the rows of examples that runs were told to keep; others never do.
     """
 
     location: StoreLocation
@@ -75,6 +79,8 @@ class Settings:
     admin_token: str | None = None
     proxy: TrustedProxy | None = None
     allowed_hosts: Sequence[str] = ()
+    project: Path | None = None
+    shows_rows: bool = False
 
     @property
     def tokens(self) -> dict[str, str]:
@@ -86,6 +92,13 @@ class Settings:
     def is_guarded(self) -> bool:
         """Whether one must be known."""
         return bool(self.tokens) or self.proxy is not None
+
+    def folders(self) -> list[Path]:
+        """The folders whose declarations are shown, runs or not."""
+        found = [self.project] if self.project is not None else []
+        if self.location.folder.name == STORE_FOLDER:
+            found.append(self.location.folder.parent)
+        return list(dict.fromkeys(found))
 
     def host_names(self) -> frozenset[str]:
         """The host names a request may be addressed to, in lower case and without a port."""

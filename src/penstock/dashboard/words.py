@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -49,6 +50,16 @@ def moment(seconds: float | None) -> Markup:
         return Markup(NOTHING)
     iso = output.exact(seconds)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(iso, iso, output.ago(seconds))
+
+
+def coming(seconds: float, now: float | None = None) -> Markup:
+    """A time to come relative to now, with the exact one on hover."""
+    left = max(0.0, seconds - (time.time() if now is None else now))
+    iso = output.exact(seconds)
+    for unit, size, limit in (("s", 1, 60), ("m", 60, 3600), ("h", 3600, 86400), ("d", 86400, math.inf)):
+        if left < limit:
+            return Markup('<time datetime="{}" title="{}">in {}{}</time>').format(iso, iso, int(left // size), unit)
+    return Markup(NOTHING)
 
 
 def duration(seconds: float | None) -> str:

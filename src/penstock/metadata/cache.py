@@ -83,6 +83,18 @@ def explain(database: Database, run: Run, node_id: str) -> Explanation:
     )
 
 
+def packages_of_run(database: Database, run_id: str) -> dict[str, str]:
+    """The versions of the packages that decided a run's results, by name; none where the cache was not asked."""
+    if not database.has_own_tables:
+        return {}
+    # They are those of the environment, and the same for all of a run's nodes.
+    rows = database.query(
+        "SELECT parts FROM penstock_cache_decisions WHERE run_id = :run_id LIMIT 1", {"run_id": run_id}
+    )
+    found: dict[str, str] = json.loads(rows[0]["parts"]).get("packages", {}) if rows else {}
+    return found
+
+
 def compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
     """Returns how the parts of one cache key differ from another's."""
     changes = [Change("component", name, "changed") for name in ("component", "executor") if old[name] != new[name]]

@@ -92,6 +92,62 @@ def executions_of_run(database: Database, run_id: str) -> list[Execution]:
     return list(read_executions(database, [row["execution_id"] for row in rows]).values())
 
 
+def list_executions(
+    database: Database,
+    *,
+    type: str | None = None,
+    state: str | None = None,
+    run: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Execution]:
+    """Lists executions, newest first.
+
+    Args:
+        database: the store.
+        type: only executions of this type.
+        state: only executions in this state, one of `EXECUTION_STATES`.
+        run: only executions of the run of this id.
+        limit: how many at most.
+        before: only executions with a lower id: the last id of a page asks for the next page.
+    """
+    if not database.has_mlmd():
+        return []
+    conditions = []
+    parameters: dict[str, Any] = {"limit": limit}
+    if type is not None:
+        conditions.append("x.type_id IN (SELECT id FROM Type WHERE name = :type)")
+        parameters["type"] = type
+    if state is not None:
+        conditions.append("COALESCE(x.last_known_state, 0) = :state")
+        parameters["state"] = EXECUTION_STATES.index(state)
+    if run is not None:
+        # A run has few executions of many: they are looked up, not tried one by one.
+        conditions.append(
+            "x.id IN (SELECT s.execution_id FROM Type ct CROSS JOIN Context c CROSS JOIN Association s "
+            "WHERE ct.name = 'pipeline_run' AND c.type_id = ct.id AND c.name = :run AND s.context_id = c.id)"
+        )
+        parameters["run"] = run
+    if before is not None:
+        conditions.append("x.id < :before")
+        parameters["before"] = before
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+    rows = database.query(f"SELECT x.id FROM Execution x {where}ORDER BY x.id DESC LIMIT :limit", parameters)
+    found = read_executions(database, [row["id"] for row in rows])
+    return [found[row["id"]] for row in rows if row["id"] in found]
+
+
+def execution_types(database: Database) -> list[str]:
+    """The types of the executions there are, by name."""
+    if not database.has_mlmd():
+        return []
+    rows = database.query(
+        "SELECT DISTINCT t.name FROM Type t WHERE EXISTS (SELECT 1 FROM Execution x WHERE x.type_id = t.id) "
+        "ORDER BY t.name"
+    )
+    return [row["name"] for row in rows]
+
+
 def read_executions(database: Database, execution_ids: Iterable[int]) -> dict[int, Execution]:
     """These executions by id, in ascending order; ids that do not exist are left out."""
     ids = sorted(set(execution_ids))

@@ -27,6 +27,8 @@ _TABLES_OF_RUNS = (
     "penstock_cache_decisions",
     "penstock_notes",
     "penstock_nodes",
+    "penstock_tags",
+    "penstock_versions",
     "penstock_runs",
 )
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from penstock.errors import StoreError, UsageError
-from penstock.metadata import clock, plots
+from penstock.metadata import clock, plots, versions
 from penstock.metadata.database import Database
-from penstock.metadata.runs import LATEST, NodeRecord, Run, find_run
+from penstock.metadata.runs import LATEST, Run, find_run, node_of
 from penstock.metadata.states import FINAL_NODE_STATES, check_node_change, check_run_change
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -50,6 +50,7 @@ def create_run(
     backend: str | None = None,
     parameters: Mapping[str, Any] | None = None,
     ir: bytes | None = None,
+    version: str | None = None,
     nodes: Sequence[tuple[str, str]] = (),
 ) -> Run:
     """Records a run as running in this process, and with it, all or nothing, its nodes as waiting.
@@ -64,6 +65,7 @@ def create_run(
         backend: what runs the nodes.
         parameters: the values of its parameters.
         ir: the serialized TFX IR it is made from.
+        version: names the version of the declaration, see `versions`; None for the digest of the IR.
         nodes: (node id, component's name) in the order of the declaration.
 
     Raises:
@@ -97,6 +99,8 @@ def create_run(
             },
         )
         _insert_nodes(database, run_id, nodes)
+        if ir is not None:
+            versions.record(database, run_id, pipeline, version or versions.digest_of(ir), created_at)
     run = find_run(database, run_id)
     assert run is not None
     return run
@@ -104,8 +108,14 @@ def create_run(
 
 def set_run_ir(database: Database, run_id: str, ir: bytes) -> None:
     """Stores the serialized TFX IR a run is made from."""
-    if not database.execute("UPDATE penstock_runs SET ir = :ir WHERE run_id = :run_id", {"ir": ir, "run_id": run_id}):
-        raise StoreError(f"There is no run {run_id!r} in {database.location.display}.")
+    with database.transaction():
+        rows = database.query(
+            "SELECT pipeline, created_at FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id}
+        )
+        if not rows:
+            raise StoreError(f"There is no run {run_id!r} in {database.location.display}.")
+        database.execute("UPDATE penstock_runs SET ir = :ir WHERE run_id = :run_id", {"ir": ir, "run_id": run_id})
+        versions.record(database, run_id, rows[0]["pipeline"], versions.digest_of(ir), rows[0]["created_at"])
 
 
 def set_run_state(database: Database, run_id: str, state: str, error: str | None = None) -> None:
@@ -166,7 +176,9 @@ def set_node(
         attempt: the attempt's number, from 1.
         log: the attempt's log, as a path relative to the store's folder.
         error: why it failed, in a line.
-        detail: facts to add to those recorded; a fact of the same name is replaced.
+        detail: facts to add to those recorded; a fact of the same name is replaced. What is under `runs.ATTEMPTS` is a
+            list of attempts: `attempt` (its number), `part` (of several executions), `state`, `started_at` (seconds
+            since the epoch), `seconds`, `cpu_seconds`, `peak_bytes` and, in a line, `error`.
         started_at: when its first attempt started, in seconds since the epoch.
         finished_at: when it reached its last state, in seconds since the epoch.
 
@@ -179,7 +191,7 @@ def set_node(
         rows = database.query(f"SELECT * FROM penstock_nodes {where}", key)
         if not rows:
             raise StoreError(f"Run {run_id} has no node {node_id!r} in {database.location.display}.")
-        old = NodeRecord(**{**rows[0], "detail": json.loads(rows[0]["detail"])})
+        old, old_detail = node_of(rows[0]), json.loads(rows[0]["detail"])
         changes: dict[str, Any] = {}
         if state is not None:
             check_node_change(run_id, node_id, old.state, state)
@@ -193,7 +205,7 @@ def set_node(
             if state == "waiting" and old.state in FINAL_NODE_STATES:
                 changes["started_at"] = None
         if detail:
-            changes["detail"] = json.dumps({**old.detail, **detail}, default=str)
+            changes["detail"] = json.dumps({**old_detail, **detail}, default=str)
         given = {
             "execution_id": execution_id,
             "attempt": attempt,

@@ -15,6 +15,10 @@ from penstock.metadata.database import Database, Row, in_parts
 from penstock.metadata.states import INTERRUPTED, NODE_STATES
 
 LATEST = "latest"
+# Under this name `detail` of a node holds its attempts.
+ATTEMPTS = "attempts"
+# Older stores have no tags and versions.
+_TAGS_SINCE_VERSION = 6
 # Under this name a run's span is recorded among its parameters, none of whose own names has a dot.
 SPAN_PARAMETER = "penstock.span"
 # Everything but the IR, which can be megabytes.
@@ -95,6 +99,7 @@ class NodeRecord:
         log: the last attempt's log, as a path relative to the store's folder.
         error: why it failed, in a line.
         detail: facts to show, like {"examples": 15002}.
+        attempts: what is known of its attempts, the first one first, see `recording.set_node`.
     """
 
     run_id: str
@@ -109,6 +114,7 @@ class NodeRecord:
     log: str | None = None
     error: str | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+    attempts: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,8 @@ def list_runs(
     pipeline: str | None = None,
     state: str | None = None,
     text: str | None = None,
+    tags: Sequence[str] = (),
+    version: str | None = None,
     since: float | None = None,
     limit: int = 50,
     before: str | None = None,
@@ -137,6 +145,8 @@ def list_runs(
         pipeline: only runs of this pipeline.
         state: only runs in this state, `interrupted` among them.
         text: only runs with this in their id, pipeline, parameters or error, in upper or lower case.
+        tags: only runs with all of these tags.
+        version: only runs made from the version of a declaration with this digest, see `versions`.
         since: only runs recorded at this time or later, in seconds since the epoch.
         limit: how many at most.
         before: only runs older than the run of this id: the last id of a page asks for the next page.
@@ -151,6 +161,8 @@ def list_runs(
             pipeline=pipeline,
             state=state,
             text=text,
+            tags=tags,
+            version=version,
             since=since,
             limit=limit - len(found),
             before=before,
@@ -168,6 +180,8 @@ def find_page(
     pipeline: str | None = None,
     state: str | None = None,
     text: str | None = None,
+    tags: Sequence[str] = (),
+    version: str | None = None,
     since: float | None = None,
     limit: int = 50,
     before: str | None = None,
@@ -188,6 +202,14 @@ def find_page(
     if since is not None:
         found_by.append("created_at >= :since")
         values["since"] = since
+    if (tags or version is not None) and database.tables_version < _TAGS_SINCE_VERSION:
+        return RunPage([], None)
+    for index, tag in enumerate(dict.fromkeys(tags)):
+        found_by.append(f"run_id IN (SELECT run_id FROM penstock_tags WHERE tag = :tag_{index})")
+        values[f"tag_{index}"] = tag
+    if version is not None:
+        found_by.append("run_id IN (SELECT run_id FROM penstock_versions WHERE digest = :version)")
+        values["version"] = version
     if before is not None:
         last = find_run(database, before)
         if last is None:
@@ -265,6 +287,16 @@ def find_run(database: Database, run_id: str) -> Run | None:
     return _run(rows[0]) if rows else None
 
 
+def find_runs(database: Database, run_ids: Sequence[str]) -> dict[str, Run]:
+    """The runs with these ids; ids without a run are left out."""
+    found: dict[str, Run] = {}
+    if database.has_own_tables:
+        for names, values in in_parts(sorted(set(run_ids))):
+            for row in database.query(f"SELECT {_COLUMNS} FROM penstock_runs WHERE run_id IN ({names})", values):
+                found[row["run_id"]] = _run(row)
+    return found
+
+
 def get_run(database: Database, name: str) -> Run:
     """The run a person means.
 
@@ -301,7 +333,14 @@ def nodes_of(database: Database, run_id: str) -> list[NodeRecord]:
     rows = database.query(
         "SELECT * FROM penstock_nodes WHERE run_id = :run_id ORDER BY position, node_id", {"run_id": run_id}
     )
-    return [NodeRecord(**{**row, "detail": json.loads(row["detail"])}) for row in rows]
+    return [node_of(row) for row in rows]
+
+
+def node_of(row: Row) -> NodeRecord:
+    """A node from its row; what `detail` holds of its attempts is no fact to show."""
+    detail = json.loads(row["detail"])
+    attempts = detail.pop(ATTEMPTS, ())
+    return NodeRecord(**{**row, "detail": detail, "attempts": attempts})
 
 
 def get_node(database: Database, run_id: str, node_id: str) -> NodeRecord:

@@ -12,7 +12,7 @@ from typing import Any
 
 from penstock.errors import UsageError
 from penstock.metadata import tables
-from penstock.metadata.database import Database
+from penstock.metadata.database import Database, in_parts
 
 # Stores that an older Penstock wrote have no schedules.
 _SINCE_VERSION = 4
@@ -113,7 +113,7 @@ def create_schedule(database: Database, schedule: Schedule) -> None:
 
 def list_schedules(database: Database) -> list[Schedule]:
     """Returns all schedules by name."""
-    if not database.has_own_tables or tables.version(database) < _SINCE_VERSION:
+    if database.tables_version < _SINCE_VERSION:
         return []
     return [_schedule(row) for row in database.query("SELECT * FROM penstock_schedules ORDER BY name")]
 
@@ -187,6 +187,29 @@ def ticks(database: Database, name: str, states: Iterable[str] = (), limit: int 
         {"name": name, "limit": limit, **wanted},
     )
     return [Tick(**row) for row in rows]
+
+
+def last_ticks(database: Database, names: Sequence[str], number: int) -> dict[str, list[tuple[Tick, str | None]]]:
+    """Returns the last times some schedules were due, so many of each, by name and the latest first.
+
+    With each comes the state of its run as it is recorded; None where there is no run.
+    """
+    found: dict[str, list[tuple[Tick, str | None]]] = {}
+    if not names or database.tables_version < _SINCE_VERSION:
+        return found
+    for places, values in in_parts(names):
+        rows = database.query(
+            "SELECT ranked.*, r.state AS run_state FROM (SELECT t.*, "
+            "row_number() OVER (PARTITION BY schedule ORDER BY due_at DESC, span DESC) AS place "
+            f"FROM penstock_ticks t WHERE schedule IN ({places})) ranked "
+            "LEFT JOIN penstock_runs r ON r.run_id = ranked.run_id WHERE place <= :number ORDER BY schedule, place",
+            {**values, "number": number},
+        )
+        for row in rows:
+            run_state = row.pop("run_state")
+            row.pop("place")
+            found.setdefault(row["schedule"], []).append((Tick(**row), run_state))
+    return found
 
 
 def spans(database: Database, name: str) -> set[int]:

@@ -1,13 +1,15 @@
-"""Penstock's own tables: runs, their nodes, what people approved and noted, views of artifacts, schedules."""
+"""Penstock's own tables: runs, their nodes, what people approved, noted and tagged, views of artifacts, schedules."""
 
 from __future__ import annotations
 
 from penstock.errors import StoreError
+from penstock.metadata import versions
 from penstock.metadata.database import Database
 
 # Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`, version 4
-# `penstock_schedules` and `penstock_ticks`, version 5 the index of a pipeline's runs by state.
-SCHEMA_VERSION = 5
+# `penstock_schedules` and `penstock_ticks`, version 5 the index of a pipeline's runs by state, version 6
+# `penstock_tags` and `penstock_versions`.
+SCHEMA_VERSION = 6
 
 # Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
 # relative to the store's folder.
@@ -101,6 +103,17 @@ _STATEMENTS = (
         span INTEGER,
         reason TEXT NOT NULL,
         PRIMARY KEY (schedule, run_id))""",
+    """CREATE TABLE IF NOT EXISTS penstock_tags (
+        run_id TEXT NOT NULL,
+        tag TEXT NOT NULL,
+        PRIMARY KEY (run_id, tag))""",
+    "CREATE INDEX IF NOT EXISTS penstock_tags_tag ON penstock_tags (tag, run_id)",
+    """CREATE TABLE IF NOT EXISTS penstock_versions (
+        run_id TEXT NOT NULL PRIMARY KEY,
+        pipeline TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        created_at DOUBLE PRECISION NOT NULL)""",
+    "CREATE INDEX IF NOT EXISTS penstock_versions_digest ON penstock_versions (pipeline, digest, created_at)",
 )
 
 
@@ -116,6 +129,8 @@ def create(database: Database) -> None:
         if found == 0:
             database.execute("INSERT INTO penstock_schema (version) VALUES (:version)", {"version": SCHEMA_VERSION})
         elif found < SCHEMA_VERSION:
+            if found < versions.SINCE_VERSION:
+                versions.record_all(database)
             database.execute("UPDATE penstock_schema SET version = :version", {"version": SCHEMA_VERSION})
     database.has_own_tables = True
 

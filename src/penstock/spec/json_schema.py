@@ -272,6 +272,7 @@ def _environment_schema() -> Schema:
             "env": {"$ref": "#/$defs/environment_variables"},
             "resources": {"$ref": "#/$defs/resources"},
             "kubeflow": {"$ref": "#/$defs/cluster"},
+            "sample_rows": _or_reference({"type": "integer", "minimum": 0, "maximum": 100}),
         }
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,6 +68,37 @@ def find_file(path: Path) -> Path:
             raise DeclarationError([Problem(message, path)])
         raise DeclarationError([Problem("There is no such file.", path)])
     return file.resolve()
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What can be said of a declaration before its parameters have values."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, ParameterSpec]
+
+
+def read_outline(path: str | os.PathLike[str]) -> Outline:
+    """Reads a declaration's name and parameters, whatever may be wrong with its nodes.
+
+    Raises:
+        DeclarationError: the file is no declaration, or its name or a parameter is declared wrongly.
+    """
+    file = find_file(Path(path))
+    source = yaml_source.read(file)
+    problems = Problems(source)
+    if not isinstance(source.data, dict):
+        problems.at_value((), "A declaration is a mapping that begins with 'penstock: 1'.", found=describe(source.data))
+        raise DeclarationError(problems.sorted())
+    name = _name(source.data, problems)
+    if "penstock" not in source.data or not name:
+        problems.at_value((), "A declaration is a mapping that begins with 'penstock: 1' and has a name.")
+    parameters = _parameter_specs(_mapping(source.data, "parameters"), problems)
+    if problems.found:
+        raise DeclarationError(problems.sorted())
+    description = source.data.get("description")
+    return Outline(name, description if isinstance(description, str) else "", parameters)
 
 
 def load(

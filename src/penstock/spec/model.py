@@ -125,6 +125,7 @@ class EnvironmentSpec(StrictModel):
     env: dict[str, EnvironmentText] = Field(default={}, repr=False)
     resources: Resources = Resources()
     kubeflow: Cluster | None = None
+    sample_rows: Annotated[int, Field(ge=0, le=100)] = 0
 
 
 class Environment(EnvironmentSpec):

@@ -13,6 +13,8 @@ from typing import Any
 
 from tfx.orchestration.portable import data_types
 
+from penstock.summaries import files, samples
+
 View = dict[str, Any]
 
 # How much of a vocabulary stands in its summary.
@@ -29,22 +31,35 @@ class Summary:
 
 
 def summarise(type_name: str, artifact: Any, info: data_types.ExecutionInfo) -> Summary | None:
-    """Returns the summary of an output artifact, or None for types that have none.
+    """Returns the summary of an output artifact, or None for values and what is not on this file system.
 
     Args:
         type_name: the artifact type's name.
         artifact: the ml-metadata artifact proto, its payload written.
         info: the execution that made it.
     """
-    if type_name not in _MAKERS:
+    if type_name in _MAKERS:
+        kind, maker = _MAKERS[type_name]
+        return Summary(kind, maker(artifact, info))
+    folder = Path(artifact.uri)
+    # A value is a file in its folder, and stands in its properties.
+    if "://" in artifact.uri or not folder.is_dir():
         return None
-    kind, maker = _MAKERS[type_name]
-    return Summary(kind, maker(artifact, info))
+    return Summary("files", {**files.listing(folder), "documents": files.documents(folder)})
 
 
 def _examples(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`splits`: number of examples by split, None where the payload is no TFRecord."""
-    return {"splits": {split: count_records(folder) for split, folder in _split_folders(artifact).items()}}
+    """`splits`: number of examples by split, None where the payload is no TFRecord; `rows`: some by split, if kept."""
+    folders = _split_folders(artifact)
+    view: View = {"splits": {split: count_records(folder) for split, folder in folders.items()}}
+    number = samples.wanted()
+    if number:
+        view["rows"] = {
+            split: samples.rows([path for path in folder.iterdir() if path.is_file()], number)
+            for split, folder in folders.items()
+            if view["splits"][split] is not None
+        }
+    return view
 
 
 def count_records(folder: Path) -> int | None:
@@ -168,12 +183,12 @@ def _transform_graph(artifact: Any, info: data_types.ExecutionInfo) -> View:
 
     output = tft.TFTransformOutput(artifact.uri)
     assets = Path(output.transform_savedmodel_dir) / "assets"
-    files = sorted(assets.iterdir()) if assets.is_dir() else []
+    vocabularies = sorted(assets.iterdir()) if assets.is_dir() else []
     return {
         "features": [
             {"name": name, "type": spec.dtype.name} for name, spec in sorted(output.transformed_feature_spec().items())
         ],
-        "assets": [_vocabulary(path) for path in files],
+        "assets": [_vocabulary(path) for path in vocabularies],
         "buckets": [
             {"name": name, "boundaries": found}
             for name, found in buckets.boundaries(Path(output.transform_savedmodel_dir) / "saved_model.pb").items()
@@ -188,12 +203,12 @@ def _vocabulary(path: Path) -> View:
 
 
 def _model(artifact: Any, info: data_types.ExecutionInfo) -> View:
-    """`bytes`, and `signatures`: inputs and outputs of each, as name and type."""
+    """`files`, `number`, `bytes`: see `penstock.summaries.files`; `signatures`: inputs and outputs as name and type."""
     from tensorflow.core.framework import types_pb2
     from tensorflow.core.protobuf import saved_model_pb2
 
     folder = Path(artifact.uri)
-    view: View = {"bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()), "signatures": {}}
+    view: View = {**files.listing(folder), "signatures": {}}
     saved = next(folder.rglob("saved_model.pb"), None)
     if saved is None:
         return view

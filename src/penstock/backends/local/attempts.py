@@ -5,8 +5,10 @@ from __future__ import annotations
 import random
 import signal
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from penstock.backends.local.workers import Workers
 from penstock.engine.graph import GraphNode
@@ -16,6 +18,7 @@ from penstock.engine.prepared import Prepared
 GRACE_SECONDS = 10.0
 # However often a node has failed, it is tried again within this time.
 MAX_BACKOFF_SECONDS = 3600.0
+_LONGEST_ERROR = 300
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class Attempt:
         log: the attempt's log.
         part: which of the node's executions it is, from 1; None where there is one.
         start_at: monotonic time before which it must not start; set while it waits.
+        started_at: when it was handed to the workers, in seconds since the epoch; None while it waits.
         began: monotonic time at which its process started; None while there is none.
         ended_because: why it is being ended, if the scheduler does so; None while it may go on.
     """
@@ -73,6 +77,7 @@ class Attempt:
     part: int | None = None
     first: int = 1
     start_at: float = 0.0
+    started_at: float | None = None
     began: float | None = None
     ended_because: str | None = None
     _kill_at: float | None = None
@@ -110,3 +115,24 @@ class Attempt:
         """Returns the attempt after this failed one, to be started after the pause that the policy wants."""
         start_at = time.monotonic() + self.policy.pause_seconds(self.tries)
         return Attempt(self.node, self.prepared, self.policy, self.number + 1, log, self.part, self.first, start_at)
+
+    def record(self, state: str, usage: Mapping[str, float], now: float, error: str | None = None) -> dict[str, Any]:
+        """Returns what is kept of it when it has ended, laid out as `recording.set_node` tells.
+
+        Args:
+            state: how it ended: succeeded, failed or cancelled.
+            usage: what its processes used, see `workers.Ended`.
+            now: the time, in seconds since the epoch.
+            error: why it failed.
+        """
+        seconds = None if self.started_at is None else round(max(0.0, now - self.started_at), 3)
+        found = {
+            "attempt": self.number,
+            "part": self.part,
+            "state": state,
+            "started_at": self.started_at,
+            "seconds": seconds,
+            **usage,
+            "error": error.splitlines()[0][:_LONGEST_ERROR] if error else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}

@@ -5,13 +5,17 @@ Nodes among them are the scheduler's; they see the same variables as commands.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+FAILURES_FILE = "exit_handlers.txt"
+"""In a run's folder: the exit handlers that failed, and why."""
 
 _MOST_SHOWN = 2000
 
@@ -45,6 +49,18 @@ def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[s
             what = " ".join(handler.get("command") or [handler["webhook"]])
             failures.append(f"{what}: {_cause(error)}")
     return failures
+
+
+def keep(failures: Sequence[str], folder: Path) -> None:
+    """Saves what `call` returned in a run's folder for those who look at the run later; no failures, no file."""
+    file = folder / FAILURES_FILE
+    # A full disk must not make a run that has ended well look bad.
+    with contextlib.suppress(OSError):
+        if failures:
+            folder.mkdir(parents=True, exist_ok=True)
+            file.write_text("\n\n".join(failures), encoding="utf-8")
+        else:
+            file.unlink(missing_ok=True)
 
 
 def variables(run_id: str, pipeline: str, state: str, error: str | None) -> dict[str, str]:

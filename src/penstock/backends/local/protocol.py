@@ -9,7 +9,8 @@ Scheduler to zygote:
 Zygote to scheduler:
     {"event": "ready", "pid": its process id, "idle_seconds": how long it stays when nobody is connected}
     {"event": "started", "job": id, "pid": number}
-    {"event": "ended", "job": id, "status": wait status, "outcome": {...} | null}
+    {"event": "ended", "job": id, "status": wait status, "outcome": {...} | null,
+     "usage": {"cpu_seconds": of the job and the processes it waited for, "peak_bytes": resident memory of the largest}}
 """
 
 from __future__ import annotations

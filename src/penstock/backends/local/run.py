@@ -17,7 +17,7 @@ from penstock.backends.local.workers import LazyWorkers, Workers
 from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, NotStarted, PenstockError, Problem, UsageError
 from penstock.metadata import database as databases
-from penstock.metadata import recording, runs
+from penstock.metadata import recording, runs, versions
 
 if TYPE_CHECKING:  # the module needs TFX, which is not loaded before `light_tfx.load()`
     from penstock.backends.local.run_terms import RunResult
@@ -97,9 +97,11 @@ def run_pipeline(request: RunRequest, watch: Callable[..., Any], say: Callable[[
                 ir = compile_in_worker(workers.get(), request)
                 if request.compile_key is not None:
                     compiled.save(request.location, request.compile_key, ir)
+            # Each span would be a version of its own otherwise.
+            version = versions.digest_of(ir)
             if request.span is not None and request.resume is None:
                 ir = _with_span(ir, request.span)
-            return _run_compiled(request, ir, workers, store, database, watch, say)
+            return _run_compiled(request, ir, version, workers, store, database, watch, say)
 
 
 def _with_span(ir: bytes, span: int) -> bytes:
@@ -128,6 +130,7 @@ def _recorded_ir(database: databases.Database, run_id: str) -> bytes:
 def _run_compiled(
     request: RunRequest,
     ir: bytes,
+    version: str,
     workers: LazyWorkers,
     store: Any,
     database: databases.Database,
@@ -161,7 +164,7 @@ def _run_compiled(
             built.pipeline,
             database,
             request.location,
-            lambda: record_new_run(request, run_id, built, ir, database),
+            lambda: record_new_run(request, run_id, built, ir, database, version=version),
             say,
         )
         if refusal is not None:
@@ -173,8 +176,10 @@ def _run_compiled(
         if request.resume is not None:
             runner.resume(runs.nodes_of(database, run_id))
         result = runner.run()
-    for failure in exit_handlers.call(built.policy, result.told(built), Path.cwd()):
+    failures = exit_handlers.call(built.policy, result.told(built), Path.cwd())
+    for failure in failures:
         say(f"Exit handler failed: {failure}")
+    exit_handlers.keep(failures, request.location.run_folder(run_id))
     return result
 
 
@@ -185,6 +190,7 @@ def record_new_run(
     ir: bytes,
     database: databases.Database,
     backend: str = "local",
+    version: str | None = None,
 ) -> None:
     """Records a run as running, with what is needed to take it up again."""
     recording.create_run(
@@ -197,6 +203,7 @@ def record_new_run(
         backend=backend,
         parameters=request.recorded_parameters,
         ir=ir,
+        version=version,
         nodes=[(entry.id, entry.component) for entry in graph.nodes.values()],
     )
 

@@ -30,15 +30,17 @@ from penstock.engine.graph import Graph, GraphNode
 from penstock.engine.node import prepare
 from penstock.engine.prepared import NodeError, Prepared, StoreHandle
 from penstock.errors import PenstockError, StoreError
-from penstock.metadata import recording
+from penstock.metadata import clock, recording
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
-from penstock.metadata.runs import NodeRecord
+from penstock.metadata.runs import ATTEMPTS, NodeRecord
 from penstock.metadata.states import AWAITING_APPROVAL
 from penstock.storage import waiting
 
 DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
+# Of a node that is tried more often, or executed for more artifacts, the last ones are kept.
+_MOST_REMEMBERED = 50
 
 
 class Scheduler:
@@ -76,6 +78,7 @@ class Scheduler:
         self._machine = Machine.this()
         self._limits = Limits()
         self._attempts_before: dict[str, int] = {}
+        self._history: dict[str, list[dict[str, Any]]] = {}
         selected = settings.selected
         self._needed = set(graph.nodes) if selected is None else selected.union(*map(graph.upstream, selected))
         self._cancel_requests = 0
@@ -168,6 +171,7 @@ class Scheduler:
         for record in records:
             node = self._graph.nodes[record.node_id]
             self._attempts_before[node.id] = record.attempt
+            self._history[node.id] = [dict(entry) for entry in record.attempts]
             if node.id in self._exit_nodes:
                 reuse.settle(node, self._handle, self._graph.run_id)
                 if record.state != "waiting":
@@ -294,6 +298,7 @@ class Scheduler:
         packed = any_pb2.Any()
         packed.Pack(node.executor_spec)
         self._running[attempt.job] = attempt
+        attempt.started_at = clock.now()
         self._workers.get().start(
             attempt.job,
             "execute",
@@ -354,8 +359,10 @@ class Scheduler:
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
             outputs = publishing.publish_success(self._handle, prepared, output)
             facts = self._summaries.store(outputs, outcome["summaries"])
+            self._remember(attempt, "succeeded", ended)
             self._end_execution(attempt.node.id, attempt.part, "succeeded", detail=facts)
         elif self._cancel_requests:
+            self._remember(attempt, "cancelled", ended)
             self._cancel_execution(attempt)
         else:
             self._finish_failed(attempt, ended)
@@ -370,12 +377,16 @@ class Scheduler:
         else:
             failure = Failure.from_json(ended.outcome["failure"])
             cause, can_retry = str(failure), failure.can_retry
+        self._remember(attempt, "failed", ended, cause)
         if not (can_retry and attempt.can_follow):
             if attempt.tries > 1:
                 cause = f"{cause}\n(attempt {attempt.tries} of {attempt.policy.retries + 1})"
             self._fail_execution(attempt, cause)
             return
         following = attempt.next(self._log_path(attempt.node.id, attempt.number + 1, attempt.part))
+        recording.set_node(
+            self._database, self._graph.run_id, attempt.node.id, detail={ATTEMPTS: self._history[attempt.node.id]}
+        )
         self._pending[attempt.job] = following
         pause = max(0.0, following.start_at - time.monotonic())
         self._listener.retrying(attempt.node.id, attempt.tries, attempt.policy.retries + 1, pause, cause)
@@ -418,8 +429,17 @@ class Scheduler:
             if downstream in affected and self._states[downstream] == "waiting":
                 self._set(downstream, "upstream_failed", error=f"needs {node_id}, which failed")
 
+    def _remember(self, attempt: Attempt, state: str, ended: Ended, error: str | None = None) -> None:
+        """Keeps what is known of an attempt that has ended, to be recorded with the node's next state."""
+        found = self._history.setdefault(attempt.node.id, [])
+        found.append(attempt.record(state, ended.usage, clock.now(), error))
+        del found[:-_MOST_REMEMBERED]
+
     def _set(self, node_id: str, state: str, *, log_path: Path | None = None, **facts: Any) -> None:
-        recording.set_node(self._database, self._graph.run_id, node_id, state=state, **facts)
+        recorded = dict(facts)
+        if self._history.get(node_id):
+            recorded["detail"] = {**(facts.get("detail") or {}), ATTEMPTS: self._history[node_id]}
+        recording.set_node(self._database, self._graph.run_id, node_id, state=state, **recorded)
         self._states[node_id] = state
         self._listener.node_changed(node_id, state, log_path=log_path, **facts)
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +38,14 @@ class Ended:
         job: the job's id.
         outcome: what the job reported, or None if it died before it could.
         status: its wait status, see `os.waitstatus_to_exitcode`.
+        usage: `cpu_seconds` of its processes, and `peak_bytes`, the most memory that one of them had; what it shares
+            with the zygote counts.
     """
 
     job: str
     outcome: dict[str, Any] | None
     status: int
+    usage: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def cause_of_death(self) -> str:
@@ -147,7 +150,7 @@ class Workers:
             elif message["event"] == "ended":
                 self.pids.pop(message["job"], None)
                 self.started.pop(message["job"], None)
-                ended.append(Ended(message["job"], message["outcome"], message["status"]))
+                ended.append(Ended(message["job"], message["outcome"], message["status"], message["usage"]))
         return ended
 
     def wait_ready(self, timeout: float) -> bool:

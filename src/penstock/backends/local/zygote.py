@@ -187,7 +187,7 @@ class Zygote:
 
     def _reap(self, job: _Job) -> None:
         self._selector.unregister(job.pidfd)
-        _, status = os.waitpid(job.pid, 0)
+        _, status, usage = os.wait4(job.pid, 0)
         # What the job left running in its group must not outlive it.
         _signal_group(job.pid, signal.SIGKILL)
         os.close(job.pidfd)
@@ -197,7 +197,13 @@ class Zygote:
         job.client.jobs.pop(job.id, None)
         if job.client in self._clients:
             outcome: Any = json.loads(content) if content else None
-            self._send(job.client, {"event": "ended", "job": job.id, "status": status, "outcome": outcome})
+            used = {
+                "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+                # Linux counts in KiB.
+                "peak_bytes": usage.ru_maxrss * 1024,
+            }
+            ended = {"event": "ended", "job": job.id, "status": status, "outcome": outcome, "usage": used}
+            self._send(job.client, ended)
 
 
 def _share() -> None:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.datastructures import FormData
 from starlette.responses import RedirectResponse, Response
 
 from penstock.backends.local.cancel import cancel_run
 from penstock.dashboard import app
-from penstock.dashboard.guard import FORM_FIELD, visitor_of
 from penstock.dashboard.launches import Launch, parameter_texts
-from penstock.dashboard.pages.forms import check_form
-from penstock.dashboard.pages.run import exact_run
-from penstock.dashboard.redaction import is_secret
+from penstock.dashboard.pages.forms import ParameterField, field_errors, read_form, typed
+from penstock.dashboard.pages.run import exact_run, run_fields
 from penstock.dashboard.rendering import segment
 from penstock.errors import PenstockError
-from penstock.metadata import approvals, notes
+from penstock.metadata import approvals, notes, tags
 from penstock.metadata.runs import Run, find_run
 
-_PREFIX = "p."
 _MOST_WAITED_SECONDS = 5.0
 
 router = APIRouter()
@@ -31,7 +28,7 @@ router = APIRouter()
 @router.post("/runs/{run_id}/cancel")
 async def cancel(request: Request, run_id: str) -> Response:
     """Asks a run's process to stop."""
-    await _form(request)
+    await read_form(request)
     run = _run(request, run_id)
     try:
         cancel_run(run)
@@ -43,44 +40,37 @@ async def cancel(request: Request, run_id: str) -> Response:
 @router.post("/runs/{run_id}/resume")
 async def resume(request: Request, run_id: str) -> Response:
     """Takes a run up again."""
-    await _form(request)
+    await read_form(request)
     run = _run(request, run_id)
     context = app.context_of(request)
     try:
         launch = context.launches.resume(run)
     except PenstockError as error:
         return _refused(request, run, "This run cannot be taken up again", error)
-    await _until_recorded(request, launch, run)
+    await until_recorded(request, launch, run)
     return _to_run(run.run_id)
 
 
 @router.post("/runs/{run_id}/rerun")
 async def rerun(request: Request, run_id: str) -> Response:
     """Starts a run once more as a new one, with the parameters of the form."""
-    form = await _form(request)
+    form = await read_form(request)
     run = _run(request, run_id)
     context = app.context_of(request)
-    recorded = parameter_texts(run)
-    changes = {
-        name: str(value)
-        for name, value in (
-            (key.removeprefix(_PREFIX), value) for key, value in form.items() if key.startswith(_PREFIX)
-        )
-        # A secret is not shown in the form; left empty it stays.
-        if value != recorded.get(name) and (value or not is_secret(name))
-    }
+    changes = typed(form, parameter_texts(run))
     try:
         launch = context.launches.rerun(run, changes, use_cache=form.get("no_cache") != "yes")
     except PenstockError as error:
-        return _refused(request, run, "The run was not started", error, {**recorded, **changes})
-    await _until_recorded(request, launch, None)
+        fields = run_fields(run, changes, field_errors(error))
+        return _refused(request, run, "The run was not started", error, fields)
+    await until_recorded(request, launch, None)
     return _to_run(launch.run_id)
 
 
 @router.post("/runs/{run_id}/nodes/{node_id}/decide")
 async def decide(request: Request, run_id: str, node_id: str) -> Response:
     """Approves or rejects what a node waits for."""
-    form = await _form(request)
+    form = await read_form(request)
     run = _run(request, run_id)
     try:
         with app.context_of(request).connections.writing() as database:
@@ -100,7 +90,7 @@ async def decide(request: Request, run_id: str, node_id: str) -> Response:
 @router.post("/runs/{run_id}/note")
 async def note(request: Request, run_id: str) -> Response:
     """Gives a run a name and a description."""
-    form = await _form(request)
+    form = await read_form(request)
     run = _run(request, run_id)
     given = notes.Note(str(form.get("name") or "").strip(), str(form.get("description") or "").strip())
     try:
@@ -111,11 +101,20 @@ async def note(request: Request, run_id: str) -> Response:
     return _to_run(run.run_id)
 
 
-async def _form(request: Request) -> FormData:
-    """The form a request sends, if one of our pages made it."""
-    form = await request.form(max_files=0, max_fields=500)
-    check_form(app.context_of(request).guard, visitor_of(request), str(form.get(FORM_FIELD) or ""))
-    return form
+@router.post("/runs/{run_id}/tags")
+async def change_tags(request: Request, run_id: str) -> Response:
+    """Puts a tag on a run, or takes one off."""
+    form = await read_form(request)
+    run = _run(request, run_id)
+    try:
+        with app.context_of(request).connections.writing() as database:
+            if added := str(form.get("add") or "").strip():
+                tags.add(database, run.run_id, [added])
+            if removed := str(form.get("remove") or ""):
+                tags.remove(database, run.run_id, [removed])
+    except PenstockError as error:
+        return _refused(request, run, "The tag was not kept", error)
+    return _to_run(run.run_id)
 
 
 def _run(request: Request, run_id: str) -> Run:
@@ -128,14 +127,14 @@ def _to_run(run_id: str) -> Response:
 
 
 def _refused(
-    request: Request, run: Run, title: str, error: PenstockError, parameters: dict[str, str] | None = None
+    request: Request, run: Run, title: str, error: PenstockError, fields: Sequence[ParameterField] = ()
 ) -> Response:
     """Says why not, and keeps what was typed."""
-    values: dict[str, Any] = {"title": title, "run": run, "text": str(error), "parameters": parameters}
+    values: dict[str, Any] = {"title": title, "run": run, "text": str(error), "fields": fields}
     return app.context_of(request).pages.page(request, "refused.html", values, status=409)
 
 
-async def _until_recorded(request: Request, launch: Launch, before: Run | None) -> None:
+async def until_recorded(request: Request, launch: Launch, before: Run | None) -> None:
     """Waits a little, so that the page that comes next has something to show."""
 
     def has_begun() -> bool:

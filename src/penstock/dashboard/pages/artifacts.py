@@ -10,10 +10,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from penstock.dashboard import app, charts, histograms, queries
+from penstock.dashboard.guard import visitor_of
+from penstock.dashboard.pages import kinds
 from penstock.dashboard.queries import PageLimit
 from penstock.dashboard.redaction import shown_values
 from penstock.errors import ArtifactNotFoundError
 from penstock.metadata import artifacts as records
+from penstock.metadata.around import model_run_beside
 from penstock.metadata.artifacts import Artifact
 from penstock.metadata.database import Database
 from penstock.metadata.executions import ARTIFACT_STATES, Execution, executions_of_run
@@ -23,8 +26,11 @@ from penstock.metadata.runs import Summary, find_run, find_summaries, summaries_
 from penstock.metadata.series import newest_of_type
 
 _STATISTICS, _SCHEMA, _BLESSING, _MODEL_RUN = "statistics", "schema", "blessing", "model_run"
+_EXAMPLES, _MODEL, _PUSHED_MODEL, _FILES = "examples", "model", "pushed_model", "files"
 _COMPARABLE = (_STATISTICS, _SCHEMA)
-_ORDERS = ("change", "missing", "name")
+_ORDERS = {"change": "change (skew)", "missing": "missing", "zeros": "zeros", "name": "name"}
+_FACETS = {"numeric": "numbers", "categorical": "texts"}
+_NUMBERS = ("INT", "FLOAT")
 LARGEST_ID = 2**53
 
 router = APIRouter()
@@ -114,6 +120,7 @@ def show_artifact(
     b: str | None = None,
     against: str | None = None,
     order: str | None = None,
+    kind: str | None = None,
 ) -> Response:
     """An artifact's page. Of statistics `a` and `b` choose splits; `against` is another artifact to compare with."""
     context = app.context_of(request)
@@ -125,6 +132,8 @@ def show_artifact(
         compared = queries.whole("against", against, 1)
         summaries = find_summaries(database, [artifact_id, *([compared] if compared else [])])
         summary = summaries.get(artifact_id)
+        if summary is not None and not sees_rows(request):
+            summary = kinds.without_rows(summary)
         maker = artifact.producer.execution.execution_id if artifact.producer else None
         every = steps(around)
         values: dict[str, Any] = {
@@ -138,14 +147,17 @@ def show_artifact(
         }
         if summary is not None:
             values |= _of_kind(
+                request,
                 database,
                 artifact,
                 summary,
                 summaries.get(compared) if compared else None,
-                {"a": a, "b": b, "against": against, "order": order},
+                {"a": a, "b": b, "against": against, "order": order, "kind": kind},
                 values["made_by"],
             )
-    return context.pages.page(request, "artifact.html", values)
+    # What a frame shows may bring styles of its own, and nothing else.
+    has_frame = summary is not None and summary.kind == _FILES
+    return context.pages.page(request, "artifact.html", values, plots=has_frame)
 
 
 def check_id(artifact_id: int) -> None:
@@ -167,6 +179,7 @@ def steps(graph: Lineage) -> list[Step]:
 
 
 def _of_kind(
+    request: Request,
     database: Database,
     artifact: Artifact,
     summary: Summary,
@@ -177,6 +190,7 @@ def _of_kind(
     """What the page of a kind of artifact needs beyond its summary."""
     values: dict[str, Any] = {}
     other: Summary | None = None
+    may_see_rows = sees_rows(request)
     if summary.kind in _COMPARABLE:
         against = queries.whole("against", query["against"], 1)
         same_type = newest_of_type(database, artifact.type, queries.PAGE_SIZE)
@@ -195,8 +209,33 @@ def _of_kind(
     elif summary.kind == _BLESSING:
         values["evaluation"] = _evaluation_beside(database, made_by)
     elif summary.kind == _MODEL_RUN:
-        values["curves"] = {tag: _curve(tag, points) for tag, points in summary.content.get("curves", {}).items()}
+        values["curves"] = _curves(summary.content.get("curves", {}))
+    elif summary.kind == _MODEL:
+        beside = model_run_beside(database, [step.execution.execution_id for step in made_by])
+        values |= {"model_run": beside, "curves": _curves(beside[2]) if beside else {}}
+    elif summary.kind == _EXAMPLES:
+        values |= kinds.examples_values(
+            database,
+            artifact,
+            summary,
+            shows_rows=app.context_of(request).settings.shows_rows,
+            may_see_rows=may_see_rows,
+        )
+    elif summary.kind == _FILES:
+        values["documents"] = kinds.documents(summary.content)
+    elif summary.kind == _PUSHED_MODEL:
+        inputs = [pair for step in made_by for pair in step.inputs]
+        values |= kinds.pushed_values(database, artifact, summary, inputs, rows=may_see_rows)
     return values
+
+
+def sees_rows(request: Request) -> bool:
+    """Whether who asks may see rows of examples."""
+    return app.context_of(request).settings.shows_rows and visitor_of(request).may_administer
+
+
+def _curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
+    return {tag: _curve(tag, points) for tag, points in curves.items() if points}
 
 
 def statistics_values(
@@ -214,10 +253,15 @@ def statistics_values(
     order = queries.choice("order", query["order"], _ORDERS) or ("change" if second is not None else "name")
     one = splits.get(first, {"examples": 0, "features": []})
     rows = histograms.rows(one, other_splits.get(second) if second is not None else None)
+    facet = queries.choice("kind", query.get("kind"), _FACETS)
+    if facet is not None:
+        rows = [row for row in rows if (row.either.get("type") in _NUMBERS) == (facet == "numeric")]
     if order == "change":
         rows.sort(key=lambda row: (row.distance is None, -(row.distance or 0.0), row.name))
     elif order == "missing":
         rows.sort(key=lambda row: (-max(row.first_share or 0.0, row.second_share or 0.0), row.name))
+    elif order == "zeros":
+        rows.sort(key=lambda row: (-max(_zeros(row.first), _zeros(row.second)), row.name))
     else:
         rows.sort(key=lambda row: row.name)
     return {
@@ -228,8 +272,15 @@ def statistics_values(
         "second": second,
         "order": order,
         "orders": _ORDERS,
+        "facet": facet,
+        "facets": _FACETS,
         "sizes": [one["examples"], other_splits[second]["examples"] if second is not None else None],
     }
+
+
+def _zeros(feature: Mapping[str, Any] | None) -> float:
+    """The share of a feature's values that are 0."""
+    return feature.get("zeros", 0) / feature["values"] if feature and feature.get("values") else 0.0
 
 
 def schema_differences(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:

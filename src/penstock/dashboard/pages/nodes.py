@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response, StreamingResponse
 
-from penstock.dashboard import app, logs, queries, redaction, words
+from penstock.dashboard import app, compiled, logs, queries, redaction, words
 from penstock.dashboard.events import Update, stream
 from penstock.dashboard.logs import Log
 from penstock.dashboard.pages.run import exact_run
@@ -17,12 +20,67 @@ from penstock.errors import UsageError
 from penstock.metadata import artifacts, cache, executions
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
+from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import NodeRecord, Run
 from penstock.metadata.states import FINAL_NODE_STATES
 
-_TABS = ("artifacts", "log", "cache", "properties")
+_TABS = ("artifacts", "log", "attempts", "cache", "properties")
+_RECORDED = ("state", "started_at", "seconds", "cpu_seconds", "peak_bytes", "error")
+_MOST_PARTS = 1_000_000
+_PART = re.compile(r"part-([1-9][0-9]{0,6})")
 
 router = APIRouter()
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """One attempt of a node; what is not known of it is None.
+
+    Attributes:
+        attempt: its number, from 1.
+        part: which of the node's executions it is of, from 1; None where there is one.
+        state: how it ended, or how it goes.
+        started_at: when it was handed to a worker, in seconds since the epoch.
+        seconds: how long it took.
+        cpu_seconds: processor time of its processes.
+        peak_bytes: the most memory that one of its processes had.
+        error: why it failed, in a line.
+        log: its log, if it is there.
+    """
+
+    attempt: int
+    part: int | None
+    state: str | None = None
+    started_at: float | None = None
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_bytes: float | None = None
+    error: str | None = None
+    log: Log | None = None
+
+
+def attempt_rows(node: NodeRecord, found: Sequence[Log], part: int | None, is_live: bool) -> list[AttemptRow]:
+    """The attempts of a node, the first one first: those that are recorded, and those that left a log.
+
+    Args:
+        node: the node.
+        found: the logs there are of its attempts, of one of its executions where there are several.
+        part: which execution these are of.
+        is_live: whether the node's last attempt may go on.
+    """
+    logs_by_number = {log.attempt: log for log in found}
+    rows = []
+    for entry in node.attempts:
+        of_part = entry.get("part")
+        log = logs_by_number.pop(entry["attempt"], None) if of_part == part else None
+        known = {name: entry.get(name) for name in _RECORDED}
+        rows.append(AttemptRow(entry["attempt"], of_part, log=log, **known))
+    for number, log in logs_by_number.items():
+        is_last = number == node.attempt
+        # Those before the last one of a node that an older Penstock ran, or of a run that was cut short.
+        state = node.state if is_last and (is_live or not node.attempts) else None
+        rows.append(AttemptRow(number, part, state, log=log))
+    return sorted(rows, key=lambda row: (row.part or 0, row.attempt))
 
 
 @router.get("/runs/{run_id}/nodes/{node_id}")
@@ -32,6 +90,7 @@ def show_node(
     node_id: str,
     tab: str | None = None,
     attempt: str | None = None,
+    part: str | None = None,
     text: str | None = None,
 ) -> Response:
     """A node's page; `tab` chooses what of it."""
@@ -40,7 +99,8 @@ def show_node(
     searched = queries.text("text", text)
     with context.connections.reading() as database:
         run, node = find_node(database, run_id, node_id)
-        found = logs.attempts(context.settings.location, node)
+        part_number = choose_part(node, part)
+        found = logs_of(context.settings.location, node, part_number)
         log = choose_attempt(found, attempt)
         values: dict[str, Any] = {
             "title": f"{node.node_id} of {run.run_id}",
@@ -50,6 +110,8 @@ def show_node(
             "tabs": _TABS,
             "seconds": words.node_seconds(node),
             "attempts": found,
+            "part": part_number,
+            "parts": node.detail.get("executions"),
             "log": log,
             "text": searched,
             "is_live": run.state == "running" and node.state not in FINAL_NODE_STATES,
@@ -60,18 +122,25 @@ def show_node(
             values["excerpt"] = None if log is None else _excerpt(log, searched, context.redact)
         elif chosen == "cache":
             values["explanation"], values["no_explanation"] = _explain(database, run, node)
+        elif chosen == "attempts":
+            values["rows"] = attempt_rows(node, found, part_number, values["is_live"])
         else:
             values["properties"] = redaction.shown_values(executions.read_properties(database, node.execution_id))
+            values["compiled"] = _compiled_node(database, run, node, context.redact)
+            values["cpu_seconds"] = sum(entry.get("cpu_seconds", 0.0) for entry in node.attempts)
+            values["peak_bytes"] = max((entry.get("peak_bytes", 0) for entry in node.attempts), default=0)
     return context.pages.page(request, "node.html", values)
 
 
 @router.get("/runs/{run_id}/nodes/{node_id}/log.txt")
-def download_log(request: Request, run_id: str, node_id: str, attempt: str | None = None) -> Response:
+def download_log(
+    request: Request, run_id: str, node_id: str, attempt: str | None = None, part: str | None = None
+) -> Response:
     """A whole log."""
     context = app.context_of(request)
     with context.connections.reading() as database:
         run, node = find_node(database, run_id, node_id)
-    log = choose_attempt(logs.attempts(context.settings.location, node), attempt)
+    log = choose_attempt(logs_of(context.settings.location, node, choose_part(node, part)), attempt)
     if log is None:
         raise app.NotFoundError(f"Node {node.node_id} of run {run.run_id} has no log.")
 
@@ -88,7 +157,12 @@ def download_log(request: Request, run_id: str, node_id: str, attempt: str | Non
 
 @router.get("/runs/{run_id}/nodes/{node_id}/log/events")
 async def log_events(
-    request: Request, run_id: str, node_id: str, attempt: str | None = None, position: str | None = None
+    request: Request,
+    run_id: str,
+    node_id: str,
+    attempt: str | None = None,
+    part: str | None = None,
+    position: str | None = None,
 ) -> Response:
     """Server-sent events: what is written to a log, until its node ends. `position` is where to go on, in bytes."""
     context = app.context_of(request)
@@ -106,14 +180,14 @@ async def log_events(
         with context.connections.reading() as database:
             run, node = find_node(database, run_id, node_id)
         ended = node.state in FINAL_NODE_STATES or run.state != "running"
-        log = choose_attempt(logs.attempts(context.settings.location, node), attempt)
+        log = choose_attempt(logs_of(context.settings.location, node, choose_part(node, part)), attempt)
         written = ""
         if log is not None:
             written, at = logs.since(log, at, context.redact)
         return Update({"text": written, "position": at, "state": node.state}, is_last=ended and not written)
 
     # Each listener is at a place of its own.
-    return stream(request, context.broadcasts.listen(f"log {run_id} {node_id} {attempt} {id(request)}", read))
+    return stream(request, context.broadcasts.listen(f"log {run_id} {node_id} {part} {attempt} {id(request)}", read))
 
 
 def find_node(database: Database, run_id: str, node_id: str) -> tuple[Run, NodeRecord]:
@@ -140,6 +214,35 @@ def choose_attempt(found: list[Log], attempt: str | None) -> Log | None:
             return log
     known = ", ".join(str(log.attempt) for log in found) or "none"
     raise app.NotFoundError(f"There is no log of attempt {number}. Attempts with one: {known}.")
+
+
+def choose_part(node: NodeRecord, part: str | None) -> int | None:
+    """Which of a node's executions is asked for, or else the one its record points to; None where there is one."""
+    number = queries.whole("part", part, 1, _MOST_PARTS)
+    if number is not None or node.log is None:
+        return number
+    for name in PurePosixPath(node.log).parts:
+        if match := _PART.fullmatch(name):
+            return int(match[1])
+    return None
+
+
+def logs_of(location: StoreLocation, node: NodeRecord, part: int | None) -> list[Log]:
+    """The logs of a node's attempts, of one of its executions where there are several, the first one first."""
+    if part is not None:
+        node = replace(node, log=f"runs/{node.run_id}/{node.node_id}/part-{part}/attempt-1/log.txt")
+    return logs.attempts(location, node)
+
+
+def _compiled_node(
+    database: Database, run: Run, node: NodeRecord, redact: redaction.Redactor
+) -> compiled.CompiledNode | None:
+    """A node as it was compiled; None where that is not recorded or cannot be read."""
+    serialized = records.run_ir(database, run.run_id)
+    try:
+        return None if serialized is None else compiled.nodes(compiled.read(serialized, redact)).get(node.node_id)
+    except compiled.UnreadableError:
+        return None
 
 
 def _excerpt(log: Log, text: str | None, redact: redaction.Redactor) -> logs.Excerpt:

@@ -5,33 +5,32 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from penstock import spec
-from penstock.dashboard import app, ir, layout, timeline, words
+from penstock.backends.local.exit_handlers import FAILURES_FILE
+from penstock.dashboard import app, compiled, ir, layout, timeline, words
 from penstock.dashboard.events import Update, stream
+from penstock.dashboard.guard import visitor_of
 from penstock.dashboard.launches import Launch, parameter_texts
+from penstock.dashboard.pages.forms import ParameterField, fields_of, recorded_fields
 from penstock.errors import PenstockError, RunNotFoundError
-from penstock.metadata import metrics, notes
+from penstock.metadata import cache, metrics, notes
 from penstock.metadata import runs as records
+from penstock.metadata import tags as run_tags
 from penstock.metadata.database import Database
 from penstock.metadata.runs import NodeRecord, Run
+from penstock.spec import ParameterSpec
+from penstock.spec.loader import read_outline
+
+# More than this is for a program to read.
+_MOST_LINES = 20_000
+_MOST_SHOWN = 4000
 
 router = APIRouter()
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """A field of the form that starts a run again."""
-
-    name: str
-    value: str
-    help: str
 
 
 @router.get("/runs/{run_id}")
@@ -52,6 +51,9 @@ def show_run(request: Request, run_id: str) -> Response:
         }
         evaluations, verdict = metrics.results_of_run(database, run.run_id, nodes_by_execution)
         note = notes.find(database, [run.run_id]).get(run.run_id, notes.Note())
+        own_tags = run_tags.find(database, [run.run_id]).get(run.run_id, [])
+        known_tags = run_tags.known(database) if visitor_of(request).may_change else []
+        packages = cache.packages_of_run(database, run.run_id)
     launch = context.launches.find(run_id)
     values: dict[str, Any] = {
         **live,
@@ -62,7 +64,12 @@ def show_run(request: Request, run_id: str) -> Response:
         "note": note,
         "longest_name": notes.LONGEST_NAME,
         "longest_description": notes.LONGEST_DESCRIPTION,
-        "parameters": form_parameters(run),
+        "fields": run_fields(run),
+        "tags": own_tags,
+        "longest_tag": run_tags.LONGEST_TAG,
+        "known_tags": known_tags,
+        "packages": packages,
+        "exit_failures": _exit_failures(context, run),
         "launch": launch if launch is not None and launch.status not in (None, 0) else None,
         "now": time.time(),
     }
@@ -96,20 +103,60 @@ async def run_events(request: Request, run_id: str) -> Response:
 
 
 @router.get("/runs/{run_id}/compiled")
-def compiled(request: Request, run_id: str) -> Response:
+def show_compiled(request: Request, run_id: str) -> Response:
+    """The compiled pipeline a run was made from, as text."""
+    context = app.context_of(request)
+    run, serialized = _compiled(request, run_id)
+    written, trouble, policy = "", "", {}
+    try:
+        document = compiled.read(serialized, context.redact)
+        written, policy = compiled.text(document), dict(compiled.policy(document))
+    except compiled.UnreadableError as error:
+        trouble = str(error)
+    lines = written.splitlines()
+    values: dict[str, Any] = {
+        "title": f"Compiled pipeline of {run.run_id}",
+        "run": run,
+        "lines": lines[:_MOST_LINES],
+        "is_cut": len(lines) > _MOST_LINES,
+        "size": len(serialized),
+        "trouble": trouble,
+        "policy": compiled.text(policy) if policy else "",
+    }
+    return context.pages.page(request, "compiled.html", values)
+
+
+@router.get("/runs/{run_id}/compiled.yaml")
+def download_compiled_text(request: Request, run_id: str) -> Response:
+    """The compiled pipeline a run was made from, as YAML."""
+    context = app.context_of(request)
+    run, serialized = _compiled(request, run_id)
+    try:
+        written = compiled.text(compiled.read(serialized, context.redact))
+    except compiled.UnreadableError as error:
+        raise app.NotFoundError(str(error)) from error
+    return _download(context.redact(written).encode(), f"{run.run_id}.yaml", "application/yaml; charset=utf-8")
+
+
+@router.get("/runs/{run_id}/compiled.pb")
+def download_compiled(request: Request, run_id: str) -> Response:
     """The compiled pipeline a run was made from, TFX IR as serialized protobuf."""
     context = app.context_of(request)
-    with context.connections.reading() as database:
+    run, serialized = _compiled(request, run_id)
+    return _download(context.redact.binary(serialized), f"{run.run_id}.pb", "application/octet-stream")
+
+
+def _compiled(request: Request, run_id: str) -> tuple[Run, bytes]:
+    with app.context_of(request).connections.reading() as database:
         run = exact_run(database, run_id)
         found = records.run_ir(database, run.run_id)
     if found is None:
         raise app.NotFoundError(f"Run {run.run_id} has no compiled pipeline recorded.")
-    name = f"{run.run_id}.pb"
-    return Response(
-        context.redact.binary(found),
-        media_type="application/octet-stream",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )
+    return run, found
+
+
+def _download(content: bytes, name: str, kind: str) -> Response:
+    return Response(content, media_type=kind, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def exact_run(database: Database, run_id: str) -> Run:
@@ -165,25 +212,36 @@ def draw(graph: ir.PipelineGraph, nodes: Sequence[NodeRecord]) -> layout.Layout[
     return layout.layered(names, graph.edges)
 
 
-def form_parameters(run: Run) -> list[Parameter]:
-    """The parameters a new run can be given: those its declaration has by now, or else the recorded ones."""
-    texts = parameter_texts(run)
+def run_fields(
+    run: Run, values: Mapping[str, str] | None = None, errors: Mapping[str, str] | None = None
+) -> list[ParameterField]:
+    """The fields of the form that starts a run again: the parameters its declaration has by now, or the recorded ones.
+
+    Args:
+        run: the run.
+        values: what was typed, where it differs from what is recorded.
+        errors: what was wrong with which parameter.
+    """
+    texts = {**parameter_texts(run), **(values or {})}
     declared = _declared(run)
-    if declared is None:
-        return [Parameter(name, value, "") for name, value in texts.items()]
-    return [
-        Parameter(
-            name, texts.get(name, "" if parameter.default is None else str(parameter.default)), parameter.help or ""
-        )
-        for name, parameter in declared.items()
-    ]
+    return recorded_fields(texts, errors) if declared is None else fields_of(declared, texts, errors)
 
 
-def _declared(run: Run) -> Mapping[str, Any] | None:
+def _exit_failures(context: app.Context, run: Run) -> str:
+    """What is kept of the exit handlers that failed; empty where none did."""
+    folder = context.settings.location.folder.resolve()
+    file = (context.settings.location.run_folder(run.run_id) / FAILURES_FILE).resolve()
+    try:
+        return file.read_text(encoding="utf-8", errors="replace")[:_MOST_SHOWN] if file.is_relative_to(folder) else ""
+    except OSError:
+        return ""
+
+
+def _declared(run: Run) -> Mapping[str, ParameterSpec] | None:
     if run.source is None or not Path(run.source).is_file():
         return None
     try:
-        return spec.load(run.source, environment=run.environment, parameters=parameter_texts(run)).parameters
+        return read_outline(run.source).parameters
     except PenstockError:
         # The form of the recorded parameters still tells what is wrong when it is sent.
         return None

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from penstock.dashboard import app, queries, words
 from penstock.dashboard.queries import PageLimit
 from penstock.errors import RunNotFoundError
-from penstock.metadata import notes
+from penstock.metadata import notes, tags
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
 from penstock.metadata.notes import Note
@@ -46,11 +46,12 @@ class PipelineState:
 
 @dataclass(frozen=True)
 class RunPage:
-    """A page of runs with the number of nodes in each state, people's notes, and the id that older ones go on from."""
+    """A page of runs, with the number of nodes in each state, notes and tags, and the id that older ones go on from."""
 
     runs: Sequence[Run]
     counts: Mapping[str, Mapping[str, int]]
     notes: Mapping[str, Note]
+    tags: Mapping[str, Sequence[str]]
     next: str | None
 
 
@@ -67,6 +68,8 @@ def list_runs(
     pipeline: str | None = None,
     state: str | None = None,
     text: str | None = None,
+    tag: str | None = None,
+    version: str | None = None,
     since: str | None = None,
     before: str | None = None,
 ) -> Response:
@@ -74,17 +77,20 @@ def list_runs(
     context = app.context_of(request)
     with context.connections.reading() as database:
         pipelines = pipeline_states(database, context.evaluations.newest(database, _SPARK_EVALUATIONS))
+        known_tags = tags.known(database)
         page = run_page(
             database,
             pipelines=[entry.run.pipeline for entry in pipelines],
             pipeline=pipeline,
             state=state,
             text=text,
+            tag=tag,
+            version=version,
             since=since,
             before=before,
             limit=limit,
         )
-    filters = {"pipeline": pipeline, "state": state, "text": text, "since": since}
+    filters = {"pipeline": pipeline, "state": state, "tag": tag, "text": text, "since": since, "version": version}
     values: dict[str, Any] = {
         "title": "Runs",
         "pipelines": sorted(pipelines, key=lambda entry: (not entry.is_bad, -entry.run.created_at)),
@@ -93,6 +99,7 @@ def list_runs(
         "is_filtered": any(filters.values()) or before is not None,
         "before": before,
         "states": _STATES,
+        "known_tags": known_tags,
         "periods": _PERIODS,
         "limit": limit if limit != queries.PAGE_SIZE else None,
         "seconds": words.run_seconds,
@@ -105,21 +112,28 @@ def run_page(
     database: Database,
     *,
     pipelines: Sequence[str],
-    pipeline: str | None,
-    state: str | None,
-    text: str | None,
-    since: str | None,
-    before: str | None,
+    pipeline: str | None = None,
+    state: str | None = None,
+    text: str | None = None,
+    tag: str | None = None,
+    version: str | None = None,
+    since: str | None = None,
+    before: str | None = None,
     limit: int,
 ) -> RunPage:
     """Reads a page of runs. Raises BadQueryError for filters and page tokens that cannot be."""
     seconds = queries.period("since", since)
+    if tag and not tags.is_known(database, tag):
+        known = ", ".join(tags.known(database, 30)) or "none yet"
+        raise queries.BadQueryError(f"tag: no run has the tag {tag[: tags.LONGEST_TAG]!r}. Allowed: {known}.")
     try:
         found = records.find_page(
             database,
             pipeline=queries.choice("pipeline", pipeline, pipelines),
             state=queries.choice("state", state, _STATES),
             text=queries.text("text", text),
+            tags=[tag] if tag else [],
+            version=queries.digest("version", version),
             since=None if seconds is None else time.time() - seconds,
             limit=limit,
             before=queries.run_token("before", before),
@@ -127,7 +141,13 @@ def run_page(
     except RunNotFoundError as error:
         raise queries.BadQueryError(f"before: there is no run {before!r} to go on from.") from error
     ids = [run.run_id for run in found.runs]
-    return RunPage(found.runs, records.count_nodes(database, ids), notes.find(database, ids), found.next)
+    return RunPage(
+        found.runs,
+        records.count_nodes(database, ids),
+        notes.find(database, ids),
+        tags.find(database, ids),
+        found.next,
+    )
 
 
 def pipeline_states(database: Database, points: Sequence[Point]) -> list[PipelineState]:

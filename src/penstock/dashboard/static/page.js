@@ -6,7 +6,9 @@
 
   const ago = (seconds) => {
     for (const [unit, size, limit] of [["s", 1, 60], ["m", 60, 3600], ["h", 3600, 86400], ["d", 86400, 2592000]]) {
-      if (seconds < limit) return `${Math.floor(Math.max(0, seconds) / size)}${unit} ago`;
+      // What the clocks of two machines disagree in is no future.
+      if (seconds < -5 && -seconds < limit) return `in ${Math.floor(-seconds / size)}${unit}`;
+      if (seconds >= -5 && seconds < limit) return `${Math.floor(Math.max(0, seconds) / size)}${unit} ago`;
     }
     return null;
   };
@@ -42,7 +44,7 @@
   // Keys
 
   const keys = document.getElementById("keys");
-  const places = { r: "/runs", a: "/artifacts", m: "/models", c: "/compare" };
+  const places = { r: "/runs", p: "/pipelines", a: "/artifacts", e: "/executions", m: "/models", c: "/compare" };
   let wasG = false;
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
