@@ -80,11 +80,11 @@ def files_of(project: Path) -> list[Path]:
     Raises:
         UsageError: there are none, or a symbolic link leads out of the project.
     """
-    from docker.utils.build import exclude_paths
+    from docker.utils.build import PatternMatcher
 
-    patterns = [*_ignore_lines(project), *IGNORED]
+    matcher = PatternMatcher([*_ignore_lines(project), *IGNORED])
     found = []
-    for name in sorted(exclude_paths(str(project), patterns)):
+    for name in sorted(matcher.walk(str(project))):
         path = project / name
         if path.is_symlink() and not path.resolve().is_relative_to(project.resolve()):
             raise UsageError(
