@@ -21,7 +21,7 @@ from penstock.dashboard import api
 from penstock.dashboard.app import create_app
 from penstock.dashboard.pages import PAGES
 from penstock.dashboard.settings import Settings
-from tests.unit.dashboard.conftest import GOOD, Store
+from tests.unit.dashboard.conftest import BAD, CANARY, GOOD, Store
 
 LONG = "x" * 9000
 PIECES = (
@@ -180,3 +180,22 @@ def test_links_that_were_typed_as_ids_are_not_followed(app: Any, store: Store) -
             for path in ("/artifacts/{}", "/artifacts/{}/slices", "/api/v1/artifacts/{}", "/artifacts/{}/lineage"):
                 answer = client.get(path.format(quote(text)))
                 assert answer.status_code == 404, (path, text)
+
+
+def test_no_route_shows_a_secret(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither one of the environment, which stands in a log, nor a parameter's."""
+    monkeypatch.setenv("SERVICE_PASSWORD", "line 17 of trainer")
+    app = create_app(Settings(store.location))
+    seen = 0
+    with TestClient(app, base_url="http://localhost") as client:
+        for route in routes(app):
+            address = route.path
+            for name in route.param_convertors:
+                address = address.replace(f"{{{name}}}", known(store).get(name, "style.css"))
+            if address.endswith("/events"):
+                continue
+            for query in ("", "?tab=log", "?tab=cache", "?tab=properties", f"?a={GOOD}&b={BAD}", "?text=line"):
+                answer = client.get(address + query)
+                seen += answer.status_code == 200
+                assert CANARY not in answer.text and "line 17 of trainer" not in answer.text, address + query
+    assert seen > 40
