@@ -32,6 +32,7 @@ from penstock.engine.graph import GraphNode
 from penstock.engine.prepared import Artifacts, InputKey, NodeError, Prepared, StoreHandle, input_key
 from penstock.engine.publishing import publish_cancelled, publish_failure
 from penstock.errors import PenstockError
+from penstock.storage.waiting import StorageAwayError, StorageError
 
 IMPORTER = "tfx.dsl.components.common.importer.Importer"
 _RESOLVER = "tfx.dsl.components.common.resolver.Resolver"
@@ -289,6 +290,8 @@ def _run_driver(
                 pipeline_info=node.pipeline_info,
             )
         )
+    except (StorageError, StorageAwayError) as error:  # which another question would only wait for again
+        raise NodeError(str(error)) from error
     except (ValueError, RuntimeError, OSError) as error:
         raise NodeError(spans.explain(declared) or f"the input cannot be read: {error}") from error
     for name, value in found.exec_properties.items():

@@ -13,7 +13,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -288,6 +287,8 @@ def _side_by_side(action: Callable[[_Item], None], items: Sequence[_Item]) -> No
         for item in items:
             action(item)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(min(_SIDE_BY_SIDE, len(items)), thread_name_prefix="storage") as threads:
         futures = [threads.submit(action, item) for item in items]
         try:
