@@ -78,9 +78,7 @@ def real(penstock: Penstock, tmp_path_factory: pytest.TempPathFactory) -> RealSt
 
     push = f"push_to={root / 'pushed'}"
     first, second = run(TAXI, "-p", push, "-p", "train_steps=200"), run(TAXI, "-p", push, "-p", "train_steps=300")
-    # Where a file is no folder can be; all before the push comes from the cache.
-    (root / "file").touch()
-    taxi_failed = run(TAXI, "-p", f"push_to={root / 'file'}", "-p", "train_steps=300", status=1)
+    taxi_failed = run(TAXI, "-p", push, "-p", f"data={root / 'nowhere'}", status=1)
     third = run(TAXI, "-p", push, "-p", "train_steps=400")
     good = run(tiny.folder)
     tiny.faulty(f"raise ValueError({CAUSE!r})")

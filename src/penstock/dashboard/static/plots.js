@@ -215,9 +215,8 @@ const penstockPlots = () => {
   const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       if (!entry.isIntersecting || drawn.has(entry.target)) continue;
-      drawn.add(entry.target);
       observer.unobserve(entry.target);
-      load().then(() => { if (draw(entry.target)) addTools(entry.target); }, () => { entry.target.textContent = "The plotting library could not be loaded; reload the page to try again."; });
+      load().then(() => { drawn.add(entry.target); if (draw(entry.target)) addTools(entry.target); }, () => { entry.target.textContent = "The plotting library could not be loaded; reload the page to try again."; });
     }
   }, { rootMargin: "200px" });
   document.querySelectorAll("[data-plot]").forEach((element) => observer.observe(element));
