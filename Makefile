@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run bench test test-components test-dashboard test-objectstore test-exhaustive test-servers lint format lock wheel bench-scheduler clean
+.PHONY: help setup run bench test test-components test-dashboard test-objectstore test-exhaustive test-servers lint format lock wheel bench-scheduler bench-dashboard bench-dashboard-live clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -80,6 +80,12 @@ bench: $(STAMP) ## compare with TFX's own runner, and write benchmarks/README.md
 
 bench-scheduler: $(STAMP) ## measure what the local scheduler adds to a node (20 minutes; BENCH_FLAGS=--write keeps it)
 	$(BIN)/python benchmarks/scheduler.py $(BENCH_FLAGS)
+
+bench-dashboard: $(STAMP) ## measure the dashboard's pages on a store of 200,000 runs (half an hour, 40 GB of disk)
+	$(BIN)/python -m benchmarks.dashboard $(BENCH_FLAGS)
+
+bench-dashboard-live: $(STAMP) ## let 50 clients watch one run while its server is killed (BENCH_FLAGS="--minutes 10")
+	$(BIN)/python -m benchmarks.dashboard_live $(BENCH_FLAGS)
 
 clean: ## remove .venv, caches and build results; runs and pushed models stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

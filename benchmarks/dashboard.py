@@ -46,14 +46,25 @@ class Page:
 
 @dataclass(frozen=True)
 class Timing:
-    """How long answers took, in milliseconds, ascending; and the most queries one of them took."""
+    """How long answers took.
+
+    Attributes:
+        milliseconds: from each request to its answer's end, ascending.
+        cpu_milliseconds: what the server's process computed meanwhile, ascending.
+        queries: the most queries that one of them took.
+    """
 
     milliseconds: Sequence[float]
+    cpu_milliseconds: Sequence[float]
     queries: int
 
     def part(self, share: float) -> float:
         """The time that so large a share of the answers stayed below."""
-        return self.milliseconds[min(len(self.milliseconds) - 1, int(share * len(self.milliseconds)))]
+        return _part(self.milliseconds, share)
+
+
+def _part(ascending: Sequence[float], share: float) -> float:
+    return ascending[min(len(ascending) - 1, int(share * len(ascending)))]
 
 
 @dataclass(frozen=True)
@@ -145,22 +156,24 @@ def pages(store: LargeStore, requests: int = REQUESTS) -> list[Page]:
 def measure(location: StoreLocation, asked: Sequence[Page]) -> dict[str, Timing]:
     """Asks a server for every page, one after the other, and counts queries in an application of this process."""
     milliseconds: dict[str, list[float]] = {page.name: [] for page in asked}
+    computed: dict[str, list[float]] = {page.name: [] for page in asked}
     server = DashboardServer(location)
     try:
         connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=120)
         for page in asked:
             for path in page.paths:
-                began = time.perf_counter()
+                began, cpu_began = time.perf_counter(), server.cpu_seconds()
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 body = answer.read()
                 milliseconds[page.name].append(1000 * (time.perf_counter() - began))
+                computed[page.name].append(1000 * (server.cpu_seconds() - cpu_began))
                 if answer.status != 200:
                     sys.exit(f"{path} answers with {answer.status}:\n{body.decode()[-2000:]}")
     finally:
         server.stop()
     queries = count_queries(location, asked)
-    return {name: Timing(sorted(times), queries[name]) for name, times in milliseconds.items()}
+    return {name: Timing(sorted(times), sorted(computed[name]), queries[name]) for name, times in milliseconds.items()}
 
 
 def count_queries(location: StoreLocation, asked: Sequence[Page], paths: int = 12) -> dict[str, int]:
@@ -240,14 +253,19 @@ def first_page(location: StoreLocation) -> FirstPage:
 
 def table(measured: Mapping[str, Mapping[str, Timing]], first: FirstPage | None) -> str:
     """Returns the results as Markdown; `measured` is by the name of the database."""
-    heads = "".join(f" {name}: p50 | p95 | p99 |" for name in measured)
-    lines = [f"| milliseconds |{heads} queries |", f"|---|{'---:|' * (3 * len(measured) + 1)}"]
+    heads = "".join(f" {name}: p50 | p95 | p99 | CPU, p95 |" for name in measured)
+    lines = [f"| milliseconds |{heads} queries |", f"|---|{'---:|' * (4 * len(measured) + 1)}"]
     for page in next(iter(measured.values())):
         timings = [by_page[page] for by_page in measured.values()]
         cells = [
-            f"{'**' if share == 0.95 else ''}{timing.part(share):.0f}{'**' if share == 0.95 else ''}"
+            cell
             for timing in timings
-            for share in (0.5, 0.95, 0.99)
+            for cell in (
+                f"{timing.part(0.5):.0f}",
+                f"**{timing.part(0.95):.0f}**",
+                f"{timing.part(0.99):.0f}",
+                f"{_part(timing.cpu_milliseconds, 0.95):.0f}",
+            )
         ]
         lines.append(f"| {page} | {' | '.join(cells)} | {max(timing.queries for timing in timings)} |")
     text = "\n".join(lines)

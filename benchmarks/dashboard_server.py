@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from urllib.request import urlopen
 
 from benchmarks import sides
 from penstock.metadata.location import StoreLocation
@@ -19,7 +20,7 @@ class DashboardServer:
     Attributes:
         port: where.
         pid: its process.
-        start_seconds: how long it took until it said where it listens.
+        start_seconds: how long it took until it answered.
     """
 
     def __init__(self, location: StoreLocation, port: int = 0) -> None:
@@ -45,6 +46,8 @@ class DashboardServer:
             sys.exit(f"The dashboard did not start:\n{said}")
         self.port = int(found[1])
         self.pid = self._process.pid
+        # It says where it listens, and answers as soon as it has learnt what no page may show.
+        urlopen(f"{self.address}/health", timeout=60).close()
         self.start_seconds = time.perf_counter() - began
         # A full pipe would stop the server.
         threading.Thread(target=self._process.stderr.read, daemon=True).start()
@@ -53,6 +56,11 @@ class DashboardServer:
     def address(self) -> str:
         """What its pages' addresses begin with."""
         return f"http://127.0.0.1:{self.port}"
+
+    def cpu_seconds(self) -> float:
+        """What its process has computed so far, in seconds."""
+        # The kernel's clock of another process, see clock_getcpuclockid(3).
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def kill(self) -> None:
         """Ends it without a chance to say goodbye."""

@@ -23,6 +23,7 @@ from typing import Any
 from benchmarks import data, sides
 from benchmarks.dashboard_summaries import evaluation, plots_of, slices, statistics
 from benchmarks.dashboard_tables import PostgresTables, SqliteTables, Tables
+from penstock.metadata import mlmd as mlmd_store
 from penstock.metadata import plots
 from penstock.metadata.location import StoreLocation
 
@@ -89,7 +90,10 @@ def make(location: StoreLocation, runs: int = RUNS) -> LargeStore:
     location.folder.mkdir(parents=True, exist_ok=True)
     if location.database is None:
         with closing(SqliteTables(location.mlmd_path)) as mlmd, closing(SqliteTables(location.own_path)) as own:
-            return _multiply(location, mlmd, own, runs)
+            made = _multiply(location, mlmd, own, runs)
+        # As the next run does: it makes what indices are missing.
+        mlmd_store.open_store(location).close()
+        return made
     with closing(PostgresTables(location.database)) as tables:
         return _multiply(location, tables, tables, runs)
 
@@ -125,8 +129,8 @@ class _Copy:
     parameters: str
 
 
-def _plan(runs: int) -> tuple[list[_Copy], list[str]]:
-    """The runs but the template's, oldest first, and the pipelines, the template's first."""
+def _plan(runs: int) -> list[_Copy]:
+    """The runs but the template's, oldest first."""
     choose = random.Random(7)
     names = [TEMPLATE, DAILY, WARM, *(f"team-{number:02d}" for number in range(_OTHER_PIPELINES))]
     often = min(DAILY_RUNS, runs // 4)
@@ -156,11 +160,11 @@ def _plan(runs: int) -> tuple[list[_Copy], list[str]]:
                 number * step, state, error, json.dumps(parameters),
             )
         )  # fmt: skip
-    return copies, names
+    return copies
 
 
 def _multiply(location: StoreLocation, mlmd: Tables, own: Tables, runs: int) -> LargeStore:
-    copies, names = _plan(runs)
+    copies = _plan(runs)
     template = _read_template(mlmd)
     both = [mlmd] if mlmd is own else [mlmd, own]
     dropped = [(tables, *index) for tables in both for index in tables.indices()]
@@ -180,10 +184,10 @@ def _multiply(location: StoreLocation, mlmd: Tables, own: Tables, runs: int) -> 
     mlmd.run(f"UPDATE Artifact SET state = {_DELETED} WHERE id % 997 = 0")
     for tables, _, statement in dropped:
         tables.run(statement)
-    return _made(location, template, copies, names)
+    return _made(location, template, copies)
 
 
-def _made(location: StoreLocation, template: _Template, copies: Sequence[_Copy], names: Sequence[str]) -> LargeStore:
+def _made(location: StoreLocation, template: _Template, copies: Sequence[_Copy]) -> LargeStore:
     good = [copy for copy in copies if copy.state == "succeeded"]
     some = [good[index * (len(good) - 1) // (_SAMPLE - 1)] for index in range(_SAMPLE)]
     sizes = Counter(copy.name for copy in copies)
@@ -194,7 +198,7 @@ def _made(location: StoreLocation, template: _Template, copies: Sequence[_Copy],
     return LargeStore(
         folder=str(location.folder),
         runs=len(copies) + 1,
-        pipelines=sorted(names, key=lambda name: -sizes[name]),
+        pipelines=[name for name, _ in sizes.most_common()],
         sample=[copy.run_id for copy in some],
         failed=[copy.run_id for copy in copies if copy.state == "failed"][-_SAMPLE:],
         artifacts={output: artifacts(output, some) for output in template.artifacts},
