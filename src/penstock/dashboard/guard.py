@@ -68,7 +68,7 @@ class Visitor:
 
     @property
     def may_administer(self) -> bool:
-        """Whether they may see rows of the data and remove schedules."""
+        """Whether they may see rows of the data."""
         return includes(self.role, ADMIN)
 
 

@@ -9,7 +9,7 @@ OPERATOR = "operator"
 """Starts, cancels and takes up runs, approves, names and describes them, pauses and resumes schedules."""
 
 ADMIN = "admin"
-"""Sees rows of the data, where the dashboard shows any, and removes schedules."""
+"""Sees rows of the data, too, where the dashboard shows any."""
 
 ROLES = (VIEWER, OPERATOR, ADMIN)
 

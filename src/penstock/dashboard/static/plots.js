@@ -10,7 +10,10 @@ const penstockPlots = () => {
 
   const DASHES = ["solid", "dash", "dot", "dashdot", "longdash", "longdashdot", "solid"];
   // Okabe and Ito's palette, which the colour-blind tell apart; dashes tell lines apart in grey.
-  const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
+  const ON_WHITE = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#888888"];
+  const ON_BLACK = ["#56b4e9", "#e69f00", "#2fc79a", "#dd94bf", "#f0e442", "#3d9bd6", "#aaaaaa"];
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const colour = (index) => (dark.matches ? ON_BLACK : ON_WHITE)[index % ON_WHITE.length];
   const PARTS = 20;
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const ratio = (part, whole) => (whole > 0 ? part / whole : null);
@@ -77,21 +80,20 @@ const penstockPlots = () => {
     const columns = curves[kind](entry);
     if (!columns) return [];
     const [xName, yName, third] = Object.keys(columns);
-    const colour = COLOURS[index % COLOURS.length];
     const trace = {
-      name: entry.name, x: columns[xName], y: columns[yName], customdata: columns[third], marker: { color: colour, size: 5 },
-      line: { color: colour, width: 1.6, dash: DASHES[index % DASHES.length] },
+      name: entry.name, x: columns[xName], y: columns[yName], customdata: columns[third], marker: { color: colour(index), size: 5 },
+      line: { color: colour(index), width: 1.6, dash: DASHES[index % DASHES.length] },
       hovertemplate: `${entry.name.replace(/[<>&]/g, " ")}<br>${xName} %{x:.4f}<br>${yName} %{y:.4f}<br>${third} %{customdata}<extra></extra>`,
     };
     if (kind === "distribution" || kind === "residuals") return [{ ...trace, type: "scatter", mode: "lines", line: { ...trace.line, shape: "hvh" } }];
     if (kind === "calibration" || kind === "mean_residuals") {
       const most = Math.max(...columns.examples);
-      return [{ ...trace, type: "scatter", mode: "markers", marker: { color: colour, size: columns.examples.map((n) => 4 + 14 * Math.sqrt(n / most)), opacity: 0.75 } }];
+      return [{ ...trace, type: "scatter", mode: "markers", marker: { color: colour(index), line: { width: 0 }, size: columns.examples.map((n) => 4 + 14 * Math.sqrt(n / most)), opacity: 0.75 } }];
     }
     const at = nearest(entry.confusion, threshold);
     return [
       { ...trace, type: "scatter", mode: "lines" },
-      { ...trace, type: "scatter", mode: "markers", showlegend: false, x: [trace.x[at]], y: [trace.y[at]], customdata: [columns.threshold[at]], marker: { color: colour, size: 9, symbol: "diamond" } },
+      { ...trace, type: "scatter", mode: "markers", showlegend: false, x: [trace.x[at]], y: [trace.y[at]], customdata: [columns.threshold[at]], marker: { color: colour(index), size: 9, symbol: "diamond" } },
     ];
   });
 
@@ -123,7 +125,7 @@ const penstockPlots = () => {
       const most = Math.max(1, ...points.map((point) => point.examples || 1));
       const trace = {
         type: "scatter", mode: "markers", x: points.map((p) => p.x), y: points.map((p) => p.y), text: points.map((p) => p.name), customdata: points.map((p) => p.examples),
-        marker: { color: points.map((p) => (p.name === "Overall" ? COLOURS[1] : COLOURS[0])), size: points.map((p) => 6 + 18 * Math.sqrt((p.examples || 0) / most)), opacity: 0.7 },
+        marker: { color: points.map((p) => (colour(p.name === "Overall" ? 1 : 0))), size: points.map((p) => 6 + 18 * Math.sqrt((p.examples || 0) / most)), opacity: 0.7 },
         hovertemplate: "%{text}<br>" + `${by} %{x:.4f}<br>${metric} %{y:.4f}<br>%{customdata} examples<extra></extra>`,
       };
       return Plotly.react(element, [trace], { ...layoutOf(by, metric), showlegend: false }, options);
@@ -276,7 +278,7 @@ const penstockPlots = () => {
     if (field) field.value = [slider.value, ...others].join(" ");
   });
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach(draw));
+  dark.addEventListener("change", () => drawn.forEach(draw));
 };
 
 // A page that stands in another one loads the library first.
