@@ -53,7 +53,7 @@ def test_pages_of_copied_runs_answer_in_few_queries(
     copied: tuple[StoreLocation, dashboard_store.LargeStore],
 ) -> None:
     location, store = copied
-    measured = dashboard.measure(location, dashboard.pages(store, requests=6))
+    measured = dashboard.measure(location, dashboard.pages(store, requests=3))
     assert {page: timing.queries for page, timing in measured.items() if timing.queries > dashboard.MOST_QUERIES} == {}
     assert "| a run |" in dashboard.table({"SQLite": measured}, None)
 

@@ -42,6 +42,21 @@ def find(database: Database, run_ids: Sequence[str]) -> dict[str, list[str]]:
     return found
 
 
+def of_run(database: Database, run_id: str, limit: int = 200) -> tuple[list[str], list[str]]:
+    """A run's tags, and those that any run has, both in order of the alphabet, in one query."""
+    if database.tables_version < SINCE_VERSION:
+        return [], []
+    rows = database.query(
+        "SELECT run_id, tag FROM penstock_tags WHERE run_id = :run_id "
+        "UNION ALL SELECT NULL, tag FROM (SELECT DISTINCT tag FROM penstock_tags ORDER BY tag LIMIT :limit) known",
+        {"run_id": run_id, "limit": limit},
+    )
+    own, known_tags = (
+        sorted(row["tag"] for row in rows if (row["run_id"] is None) == other) for other in (False, True)
+    )
+    return own, known_tags
+
+
 def known(database: Database, limit: int = 200) -> list[str]:
     """The tags that runs have, in order of the alphabet."""
     if database.tables_version < SINCE_VERSION:

@@ -14,7 +14,6 @@ from starlette.responses import Response
 from penstock.backends.local.exit_handlers import FAILURES_FILE
 from penstock.dashboard import app, compiled, ir, layout, timeline, words
 from penstock.dashboard.events import Update, stream
-from penstock.dashboard.guard import visitor_of
 from penstock.dashboard.launches import Launch, parameter_texts
 from penstock.dashboard.pages.forms import ParameterField, fields_of, recorded_fields
 from penstock.errors import PenstockError, RunNotFoundError
@@ -51,8 +50,7 @@ def show_run(request: Request, run_id: str) -> Response:
         }
         evaluations, verdict = metrics.results_of_run(database, run.run_id, nodes_by_execution)
         note = notes.find(database, [run.run_id]).get(run.run_id, notes.Note())
-        own_tags = run_tags.find(database, [run.run_id]).get(run.run_id, [])
-        known_tags = run_tags.known(database) if visitor_of(request).may_change else []
+        own_tags, known_tags = run_tags.of_run(database, run.run_id)
         packages = cache.packages_of_run(database, run.run_id)
     launch = context.launches.find(run_id)
     values: dict[str, Any] = {
