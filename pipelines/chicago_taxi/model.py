@@ -89,7 +89,8 @@ def run_fn(fn_args: Any) -> None:
         shuffle=False,  # the data set shuffles
         steps_per_epoch=fn_args.train_steps,
         validation_data=evaluation,
-        callbacks=[keras.callbacks.TensorBoard(fn_args.model_run_dir, update_freq=LOG_EVERY)],
+        # It counts what TensorFlow trains on at once, not batches.
+        callbacks=[keras.callbacks.TensorBoard(fn_args.model_run_dir, update_freq=LOG_EVERY // steps_at_once)],
         verbose=2,
     )
     serving = ServingModel(model, transform)

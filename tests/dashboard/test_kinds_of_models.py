@@ -12,13 +12,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from penstock.metadata import recording
 from penstock.metadata.database import connect
 from penstock.metadata.location import StoreLocation
 from tests.conftest import REPOSITORY
-from tests.dashboard.conftest import Dashboard, Open
+from tests.dashboard.conftest import SCREENSHOTS, Dashboard, Open
 from tests.dashboard.test_slices import shown
 from tests.integration.metadata.stores import StoreWriter
 
@@ -277,3 +278,19 @@ def test_what_is_not_there_cannot_be_asked_for(go: Go, models: Models) -> None:
         with pytest.raises(HTTPError) as caught:
             urlopen(f"{models.dashboard.address}/artifacts/{models.ids[kind]}/slices?of={quote(of)}")
         assert caught.value.code == 400
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_everybody_can_read_it(visit: Open, models: Models, kind: str, scheme: str) -> None:
+    window = visit(models.dashboard.address, color_scheme=scheme, bypass_csp=True)
+    page = window.go(
+        f"/artifacts/{models.ids[kind]}/slices?feature=region&least=0&slice={quote(key({'region': 'south'}))}"
+    )
+    for plot in page.locator("[data-plot]").all():
+        plot.scroll_into_view_if_needed()
+        expect(plot.locator(".main-svg").first).to_be_visible()
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=SCREENSHOTS / f"model-{kind}-{scheme}.png", full_page=True)
+    found = [entry for entry in Axe().run(page).response["violations"] if entry["impact"] in ("serious", "critical")]
+    assert [(entry["id"], entry["nodes"][0]["html"][:200]) for entry in found] == []

@@ -21,8 +21,11 @@ MAIN_PAGES = (
     "/artifacts",
     "/artifacts/{model}/lineage",
     "/artifacts/{evaluation}/slices",
+    "/artifacts/{evaluation}/slices?feature=payment_type,trip_start_hour&by=recall",
     "/artifacts/{statistics}",
     "/models",
+    "/pipelines",
+    "/pipelines/chicago-taxi",
     "/compare?a={taxi0}&b={taxi}",
 )
 
