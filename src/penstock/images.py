@@ -91,7 +91,8 @@ def files_of(project: Path) -> list[Path]:
                 f"{path}: this link leads out of the project, to {os.readlink(path)}, which will not be in the image."
                 f" Copy the file into the project, or name the link in {project / _IGNORE_FILE}"
             )
-        if path.is_symlink() or path.is_file():
+        # Docker's own matching never leaves the list itself out.
+        if name != _IGNORE_FILE and (path.is_symlink() or path.is_file()):
             found.append(Path(name))
     if not found:
         raise UsageError(f"{project}: there are no files to put into an image; see {_IGNORE_FILE}")

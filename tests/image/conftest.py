@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from penstock import doctor
 from penstock.images import BASE
 
 _ROOT = Path(__file__).parents[2]
@@ -44,7 +45,7 @@ class Docker:
     def run(self, image: str, *command: str, user: str = "10001:10001") -> subprocess.CompletedProcess[str]:
         """Runs a command in an image as a cluster's strictest rules would have it, and without any network."""
         closed = ("--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--init")
-        temporary = "--tmpfs=/tmp:rw,exec,size=4g,mode=1777"
+        temporary = "--tmpfs=/tmp:rw,exec,size=6g,mode=1777"
         return self("run", "--rm", *closed, f"--user={user}", temporary, image, *command)
 
 
@@ -53,13 +54,15 @@ def docker() -> Iterator[Docker]:
     """Docker with a base image; one that ran before stays as it is."""
     if os.geteuid():
         pytest.fail("Docker is started as root; run these tests as root", pytrace=False)
+    was_there = doctor.docker_trouble(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")) is None
     started = subprocess.run(["bash", _SERVER, "start"], stdin=subprocess.DEVNULL, check=False)
     if started.returncode:
         pytest.fail("Docker could not be installed or started; see its messages", pytrace=False)
     try:
         yield Docker(_builder())
     finally:
-        subprocess.run(["bash", _SERVER, "stop"], check=True)
+        if not was_there:
+            subprocess.run(["bash", _SERVER, "stop"], check=True)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ def _digest(project: Path, base: str = "sha256:1") -> str:
 
 def test_what_runs_leave_behind_is_not_in_the_image(project: Path) -> None:
     names = [path.as_posix() for path in images.files_of(project)]
-    assert names == [".dockerignore", "data/a.csv", "data/b.csv", "model/__init__.py", "pipeline.yaml", "run.sh"]
+    assert names == ["data/a.csv", "data/b.csv", "model/__init__.py", "pipeline.yaml", "run.sh"]
 
 
 def test_the_projects_own_list_can_bring_files_back(project: Path) -> None:
