@@ -248,7 +248,9 @@ def _conditions(
     if pipeline is not None:
         conditions["pipeline"] = (
             "EXISTS (SELECT 1 FROM Event e CROSS JOIN Association s WHERE e.artifact_id = a.id "
-            f"AND e.type IN {OUTPUTS_SQL} AND s.execution_id = e.execution_id AND s.context_id = {_PIPELINE_SQL})"
+            f"AND e.type IN {OUTPUTS_SQL} AND s.execution_id = e.execution_id AND s.context_id = {_PIPELINE_SQL} "
+            # With an offset PostgreSQL asks for one artifact at a time, not for all of the pipeline's.
+            "LIMIT 1 OFFSET 0)"
         )
         values["pipeline"] = pipeline
     if run is not None:
@@ -289,8 +291,12 @@ def pipeline_names(database: Database) -> list[str]:
     if not database.has_mlmd():
         return []
     rows = database.query(
-        "SELECT DISTINCT c.name FROM Context c JOIN Type t ON t.id = c.type_id WHERE t.name = 'pipeline' "
-        "ORDER BY c.name"
+        # From one pipeline to the next by the index: each run has a context too, and PostgreSQL would go through all.
+        "WITH RECURSIVE known(type_id, name) AS ("
+        "SELECT t.id, (SELECT min(c.name) FROM Context c WHERE c.type_id = t.id) FROM Type t WHERE t.name = 'pipeline' "
+        "UNION ALL SELECT known.type_id, (SELECT min(c.name) FROM Context c WHERE c.type_id = known.type_id "
+        "AND c.name > known.name) FROM known WHERE known.name IS NOT NULL) "
+        "SELECT DISTINCT name FROM known WHERE name IS NOT NULL ORDER BY name"
     )
     return [row["name"] for row in rows]
 

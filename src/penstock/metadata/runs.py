@@ -218,18 +218,23 @@ def find_page(
             )
         found_by.append("(created_at, run_id) < (:created_at, :before)")
         values |= {"created_at": last.created_at, "before": before}
-    bound = (
-        f"SELECT created_at, run_id FROM penstock_runs WHERE {' AND '.join(found_by) or '1 = 1'} "
-        f"ORDER BY created_at DESC, run_id DESC LIMIT 1 OFFSET {_LOOKED_AT - 1}"
-    )
+    ends: list[Row] = []
     if text:
+        # The last run that is looked at, by its value, so that PostgreSQL knows how few they are.
+        ends = database.query(
+            f"SELECT created_at, run_id FROM penstock_runs WHERE {' AND '.join(found_by) or '1 = 1'} "
+            f"ORDER BY created_at DESC, run_id DESC LIMIT 1 OFFSET {_LOOKED_AT - 1}",
+            values,
+        )
+        if ends:
+            looked_at.append("created_at >= :end")
+            values["end"] = ends[0]["created_at"]
         # SQLite reads what stands behind the IR at the cost of reading that too; most runs have no error.
         looked_at.append(
             "(lower(run_id || ' ' || pipeline || ' ' || parameters) LIKE :text ESCAPE '!' "
             "OR (error IS NOT NULL AND lower(error) LIKE :text ESCAPE '!'))"
         )
         values["text"] = f"%{text.lower().translate(_LITERAL)}%"
-        looked_at.append(f"created_at >= COALESCE((SELECT created_at FROM ({bound}) bound), 0)")
     rows = database.query(
         f"SELECT {_COLUMNS} FROM penstock_runs WHERE {' AND '.join([*found_by, *looked_at]) or '1 = 1'} "
         "ORDER BY created_at DESC, run_id DESC LIMIT :limit",
@@ -238,8 +243,8 @@ def find_page(
     following: str | None = None
     if len(rows) > limit:
         following = rows[limit - 1]["run_id"]
-    elif looked_at:
-        following = next((row["run_id"] for row in database.query(bound, values)), None)
+    elif ends:
+        following = ends[0]["run_id"]
     # Only readers tell running from interrupted, so a page can hold fewer runs of the wanted state than rows.
     return RunPage([run for run in map(_run, rows[:limit]) if state is None or run.state == state], following)
 
