@@ -126,7 +126,7 @@ def test_each_tab_of_a_node_tells_something(visit: Open, real: RealStore) -> Non
     page.get_by_role("link", name="Log", exact=True).click()
     expect(page.locator("#log")).not_to_be_empty()
     page.get_by_role("link", name="Execution properties").click()
-    expect(page.locator("dl.facts")).to_contain_text("train_args")
+    expect(page.locator("dl.facts").last).to_contain_text("train_args")
     page = window.go(f"/runs/{real.taxi[1]}/nodes/trainer?tab=cache")
     expect(page.locator("main")).to_contain_text("Did not come from the cache")
     expect(page.locator("main")).to_contain_text("train_args")

@@ -97,9 +97,7 @@ def fresh(penstock: Penstock, start: Callable[..., Dashboard], tmp_path_factory:
 
 @pytest.fixture
 def window(fresh: Fresh, visit: Open) -> Visit:
-    found = visit()
-    found.address = fresh.dashboard.address
-    return found
+    return visit(fresh.dashboard.address)
 
 
 def artifact_of(page: Page, node: str, type_: str) -> None:

@@ -30,7 +30,6 @@ _EXAMPLES, _MODEL, _PUSHED_MODEL, _FILES = "examples", "model", "pushed_model", 
 _COMPARABLE = (_STATISTICS, _SCHEMA)
 _ORDERS = {"change": "change (skew)", "missing": "missing", "zeros": "zeros", "name": "name"}
 _FACETS = {"numeric": "numbers", "categorical": "texts"}
-_NUMBERS = ("INT", "FLOAT")
 LARGEST_ID = 2**53
 
 router = APIRouter()
@@ -255,7 +254,8 @@ def statistics_values(
     rows = histograms.rows(one, other_splits.get(second) if second is not None else None)
     facet = queries.choice("kind", query.get("kind"), _FACETS)
     if facet is not None:
-        rows = [row for row in rows if (row.either.get("type") in _NUMBERS) == (facet == "numeric")]
+        # Whole numbers may be categories, too.
+        rows = [row for row in rows if ("mean" in row.either) == (facet == "numeric")]
     if order == "change":
         rows.sort(key=lambda row: (row.distance is None, -(row.distance or 0.0), row.name))
     elif order == "missing":
