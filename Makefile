@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run bench test test-components test-dashboard test-objectstore test-exhaustive test-servers lint format lock wheel bench-scheduler bench-dashboard bench-dashboard-live clean
+.PHONY: help setup run bench test test-components test-dashboard test-objectstore test-image test-helm test-exhaustive test-servers lint format lock wheel bench-scheduler bench-dashboard bench-dashboard-live clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -51,6 +51,12 @@ test-dashboard: $(STAMP) ## use the dashboard in a real browser (Chromium, see `
 
 test-objectstore: $(STAMP) ## run pipelines on an S3-compatible server that fails now and then
 	$(BIN)/python -m pytest tests/objectstore
+
+test-image: $(STAMP) ## build the container image with Docker Engine and run a pipeline in it (as root)
+	$(BIN)/python -m pytest tests/image
+
+test-helm: $(STAMP) ## check the Helm chart: schemas, policies, and what a real API server says of it
+	$(BIN)/python -m pytest tests/deploy
 
 test-exhaustive: $(STAMP) ## kill runs at every place and at a hundred random moments; fill disks and set clocks (as root)
 	$(BIN)/python -m pytest -m exhaustive
