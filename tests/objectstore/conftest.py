@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
 from penstock.storage import buckets, waiting
-from tests.objectstore.server import Faults, ObjectStore, running
+from tests.objectstore.server import Faults, ObjectStore, google, running
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +37,32 @@ def bucket(store: ObjectStore) -> str:
     return new_bucket(store)
 
 
+@pytest.fixture(scope="session")
+def google_url() -> Iterator[str]:
+    """The address of a stand-in for Google Cloud Storage; those who need it are skipped where there is none."""
+    program = shutil.which("fake-gcs-server")
+    if program is None:
+        pytest.skip("fake-gcs-server is not on the PATH")
+    with google(program) as url:
+        yield url
+
+
+@pytest.fixture(params=["s3", "gs"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of an empty bucket in each kind of store."""
+    if request.param == "s3":
+        yield f"s3://{request.getfixturevalue('bucket')}"
+        return
+    url = request.getfixturevalue("google_url")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+    forget()
+    name = f"bucket-{secrets.token_hex(4)}"
+    answer = httpx.post(f"{url}/storage/v1/b", params={"project": "tests"}, json={"name": name})
+    assert answer.status_code == 200, answer.text
+    yield f"gs://{name}"
+    forget()
+
+
 def new_bucket(store: ObjectStore) -> str:
     """Makes an empty bucket and returns its name."""
     name = f"bucket-{secrets.token_hex(4)}"
@@ -51,6 +79,7 @@ def reset(server: ObjectStore) -> None:
 def forget() -> None:
     """Lets this process make its connections anew."""
     buckets._s3.cache_clear()
+    buckets._google.cache_clear()
     buckets._reached.clear()
     waiting._away.clear()
     waiting._hurried = False

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -83,6 +85,29 @@ class ObjectStore:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
         found = [each for page in pages for each in page.get("Contents", ())]
         return {each["Key"]: each["Size"] for each in found if not each["Key"].endswith("/")}
+
+
+@contextmanager
+def google(program: str) -> Iterator[str]:
+    """Runs a stand-in for Google Cloud Storage, the program fake-gcs-server, and yields its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    options = ["-scheme", "http", "-host", "127.0.0.1", "-port", str(port), "-backend", "memory", "-external-url", url]
+    process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except ConnectionRefusedError:
+                assert process.poll() is None, "fake-gcs-server has ended"
+                time.sleep(0.05)
+        yield url
+    finally:
+        process.terminate()
+        process.wait()
 
 
 @contextmanager

@@ -35,9 +35,9 @@ def tree(root: str) -> None:
 
 
 @pytest.fixture
-def both(bucket: str, tmp_path: Path) -> tuple[str, str]:
+def both(place: str, tmp_path: Path) -> tuple[str, str]:
     """A folder on object storage and a local one with the same files."""
-    remote, local = f"s3://{bucket}/some/root", str(tmp_path / "some" / "root")
+    remote, local = f"{place}/some/root", str(tmp_path / "some" / "root")
     tree(remote)
     tree(local)
     return remote, local
@@ -93,8 +93,8 @@ def test_reading_writing_and_looking(both: tuple[str, str]) -> None:
     assert not fileio.exists(remote)
 
 
-def test_what_is_not_there_is_said_as_of_local_files(bucket: str, tmp_path: Path) -> None:
-    for root in (f"s3://{bucket}/root", str(tmp_path)):
+def test_what_is_not_there_is_said_as_of_local_files(place: str, tmp_path: Path) -> None:
+    for root in (f"{place}/root", str(tmp_path)):
         for action in (
             lambda path: fileio.open(path).read(),
             lambda path: fileio.copy(path, f"{path}2"),
@@ -111,14 +111,14 @@ def test_what_is_not_there_is_said_as_of_local_files(bucket: str, tmp_path: Path
         assert not fileio.isdir(f"{root}/nothing")
 
 
-def test_a_file_left_by_an_exception_is_not_written(bucket: str) -> None:
+def test_a_file_left_by_an_exception_is_not_written(place: str) -> None:
     for mode, half in (("w", "half"), ("wb", b"half")):
-        with pytest.raises(ZeroDivisionError), fileio.open(f"s3://{bucket}/half", mode) as stream:
+        with pytest.raises(ZeroDivisionError), fileio.open(f"{place}/half", mode) as stream:
             stream.write(half)
             raise ZeroDivisionError
-    assert not fileio.exists(f"s3://{bucket}/half")
+    assert not fileio.exists(f"{place}/half")
     with pytest.raises(ValueError, match="read, or written anew"):
-        fileio.open(f"s3://{bucket}/half", "a")
+        fileio.open(f"{place}/half", "a")
 
 
 def test_a_folder_has_the_digest_of_its_local_copy(both: tuple[str, str], tmp_path: Path) -> None:
@@ -134,11 +134,11 @@ def test_a_folder_has_the_digest_of_its_local_copy(both: tuple[str, str], tmp_pa
     assert objects.files(f"{remote}/nowhere") is None
 
 
-def test_an_empty_folder_stays_one(bucket: str, tmp_path: Path) -> None:
+def test_an_empty_folder_stays_one(place: str, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert objects.put_folder(tmp_path / "empty", f"s3://{bucket}/empty") == []
-    assert objects.files(f"s3://{bucket}/empty") == [] and fileio.isdir(f"s3://{bucket}/empty")
-    objects.get_folder(f"s3://{bucket}/empty", tmp_path / "back")
+    assert objects.put_folder(tmp_path / "empty", f"{place}/empty") == []
+    assert objects.files(f"{place}/empty") == [] and fileio.isdir(f"{place}/empty")
+    objects.get_folder(f"{place}/empty", tmp_path / "back")
     assert list((tmp_path / "back").iterdir()) == []
 
 
@@ -157,10 +157,10 @@ def test_a_store_that_stays_away_is_given_up(store: ObjectStore, bucket: str, mo
     store.faults.away = True
     with pytest.raises(StorageAwayError, match=r"has not answered for \d+ s.*127\.0\.0\.1.*AWS_ENDPOINT_URL"):
         fileio.exists(f"s3://{bucket}/x")
-    began = time.monotonic()
+    store.faults.requests.clear()
     with pytest.raises(StorageAwayError):
         fileio.exists(f"s3://{bucket}/y")
-    assert time.monotonic() - began < 2, "nobody waits twice for the same bucket"
+    assert len(store.faults.requests) <= 3, "nobody waits twice for the same bucket"
     store.faults.away = False
     assert not fileio.exists(f"s3://{bucket}/x")
 
@@ -183,10 +183,12 @@ def test_hurrying_ends_a_wait(store: ObjectStore, bucket: str) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_a_missing_bucket_is_said_at_once(store: ObjectStore) -> None:
-    for action in (fileio.makedirs, lambda path: write(path, "x")):
-        with pytest.raises(StorageError, match=r"s3://no-such-bucket: there is no such bucket at http://127"):
-            action("s3://no-such-bucket/some/where")
+def test_a_missing_bucket_is_said_at_once(store: ObjectStore, place: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    missing = f"{place.partition(':')[0]}://no-such-bucket"
+    for action in (fileio.makedirs, lambda path: write(path, "x"), lambda path: objects.put(tmp_path / "file", path)):
+        with pytest.raises(StorageError, match=f"{missing}: there is no such bucket at http://127"):
+            action(f"{missing}/some/where")
     with pytest.raises(StorageError, match="names no bucket"):
         fileio.exists("s3:///key")
 
@@ -231,8 +233,8 @@ def test_what_makes_a_model_usable_is_written_last(store: ObjectStore, bucket: s
     assert written[-1].endswith("/saved_model.pb") and len(written) == 4
 
 
-def test_somebody_elses_files_are_noticed(bucket: str, tmp_path: Path) -> None:
+def test_somebody_elses_files_are_noticed(place: str, tmp_path: Path) -> None:
     (tmp_path / "mine").write_bytes(b"x")
-    write(f"s3://{bucket}/slot/theirs", "y")
+    write(f"{place}/slot/theirs", "y")
     with pytest.raises(StorageError, match="Something else writes to the same place"):
-        objects.put_folder(tmp_path, f"s3://{bucket}/slot")
+        objects.put_folder(tmp_path, f"{place}/slot")

@@ -56,7 +56,7 @@ def check(uri: str) -> None:
     from pyarrow import fs
 
     def ask() -> None:
-        if uri.startswith("s3://") and _is_missing(system, bucket.partition("://")[2]):
+        if _is_missing(system, bucket.partition("://")[2]):
             raise waiting.no_bucket(uri)
         # Who may use a folder of the bucket only is refused word of the bucket, and not this.
         system.get_file_info(fs.FileSelector(path, allow_not_found=True))

@@ -14,11 +14,12 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 
+from penstock.storage import buckets
 from penstock.storage.buckets import locate
-from penstock.storage.waiting import StorageError, patiently
+from penstock.storage.waiting import StorageError, no_bucket, patiently
 
 _Item = TypeVar("_Item")
 
@@ -51,8 +52,10 @@ class Entry:
 def entry(uri: str) -> Entry | None:
     """Returns what is at an address, or None."""
     system, path = locate(uri)
-    found = patiently(uri, lambda: system.get_file_info(path))
-    return _entry("", found)
+    found = _entry("", patiently(uri, lambda: system.get_file_info(path)))
+    if found is not None and found.is_folder:
+        buckets.check(uri)  # of Google's, Arrow takes anything in a bucket that is missing for a folder
+    return found
 
 
 def children(uri: str, *, deep: bool = False) -> list[Entry]:
@@ -60,10 +63,16 @@ def children(uri: str, *, deep: bool = False) -> list[Entry]:
     from pyarrow import fs
 
     system, path = locate(uri)
-    selector = fs.FileSelector(path, recursive=deep, allow_not_found=True)
+    # Of Google's buckets, Arrow lists no folders but those that were marked.
+    is_google = uri.startswith("gs://")
+    selector = fs.FileSelector(path, recursive=deep or is_google, allow_not_found=True)
     found = patiently(uri, lambda: system.get_file_info(selector))
     entries = [_entry(info.path[len(path) + 1 :], info) for info in found]
-    return sorted((each for each in entries if each is not None), key=lambda each: each.name.split("/"))
+    listed = {each.name: each for each in entries if each is not None}
+    if is_google:
+        listed |= {str(folder): Entry(str(folder), is_folder=True) for name in listed for folder in _folders_of(name)}
+    wanted = [each for each in listed.values() if deep or "/" not in each.name]
+    return sorted(wanted, key=lambda each: each.name.split("/"))
 
 
 def files(uri: str) -> list[Entry] | None:
@@ -140,7 +149,7 @@ def put(source: Path, uri: str) -> None:
     system, path = locate(uri)
 
     def send() -> None:
-        with source.open("rb") as content, system.open_output_stream(path, compression=None) as stream:
+        with source.open("rb") as content, _new_object(uri, system, path) as stream:
             shutil.copyfileobj(content, stream, PIECE_BYTES)
 
     patiently(uri, send)
@@ -271,6 +280,17 @@ def _entry(name: str, info: Any) -> Entry | None:
     if info.type == fs.FileType.Directory:
         return Entry(name, is_folder=True)
     return Entry(name, size=info.size, modified_ns=info.mtime_ns or 0)
+
+
+def _new_object(uri: str, system: Any, path: str) -> Any:
+    try:
+        return system.open_output_stream(path, compression=None)
+    except FileNotFoundError as error:
+        raise no_bucket(uri) from error
+
+
+def _folders_of(name: str) -> list[PurePosixPath]:
+    return list(PurePosixPath(name).parents)[:-1]
 
 
 def _local_files(folder: Path) -> list[str]:
