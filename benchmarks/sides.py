@@ -136,7 +136,8 @@ class Penstock:
         declared["nodes"]["transform"]["disable_statistics"] = False
         file.write_text(yaml.safe_dump(declared, sort_keys=False))
         place = self._project.parent / f"store-{store}"
-        command = ["run", self._project, "--store", place, "-p", f"data={self._case.data}", "--to", "transform"]
+        command: list[str | Path] = ["run", self._project, "--store", place, "-p", f"data={self._case.data}"]
+        command += ["--to", "transform"]
         processes.run(_penstock(command), cwd=self._project, env=self._env)
         file.write_text(yaml.safe_dump(self._case.declaration, sort_keys=False))
         return _node_seconds(place)["transform"]

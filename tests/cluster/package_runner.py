@@ -72,11 +72,12 @@ class Package:
 
 @dataclass
 class Ran:
-    """What came of a package: how often each task ran, whether it succeeded in the end, and all it printed."""
+    """What came of a package: how often each task ran, whether it succeeded in the end, what it said, nodes' logs."""
 
     attempts: dict[str, int] = field(default_factory=dict)
     succeeded: dict[str, bool] = field(default_factory=dict)
     said: str = ""
+    logs: dict[str, str] = field(default_factory=dict)
 
 
 def run(package: Package, run_id: str, parameters: Mapping[str, Any], cwd: Path, environ: Mapping[str, str]) -> Ran:
@@ -158,13 +159,14 @@ def _run_task(
             env={**os.environ, **environ},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.PIPE,
             text=True,
             timeout=300,
             check=False,
         )
         ran.attempts[name] = attempt
         ran.succeeded[name] = done.returncode == 0
-        ran.said += f"--- {name}, attempt {attempt}: status {done.returncode}\n{done.stdout}"
+        ran.said += f"--- {name}, attempt {attempt}: status {done.returncode}\n{done.stderr}"
+        ran.logs[name] = ran.logs.get(name, "") + done.stdout
         if done.returncode in (0, 2):
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Optional
 
 from kfp import compiler, dsl, kubernetes
 from kfp.dsl import component_factory
@@ -74,11 +74,11 @@ class _Package:
         )
 
     def _parameter(self, name: str, spec: ParameterSpec) -> inspect.Parameter:
-        kind = _TYPES.get(spec.type, str)
+        kind: Any = _TYPES.get(spec.type, str)
         default = inspect.Parameter.empty if spec.required and name not in self._given else self._default(name, spec)
         if default is None:
-            kind = kind | None  # type: ignore[assignment]
-        return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=kind, default=default)
+            kind = Optional[kind]  # noqa: UP045 - the SDK does not know the other way to write it
+        return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind, default=default)
 
     def _default(self, name: str, spec: ParameterSpec) -> Any:
         """A path stays as it is written: it means a place in the image, or in an object store."""
