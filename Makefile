@@ -16,7 +16,7 @@ unexport UV_CONSTRAINT UV_FIND_LINKS UV_OVERRIDE UV_PYTHON UV_SYSTEM_PYTHON UV_T
 unexport CONDA_PREFIX PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help setup run bench test test-components test-dashboard test-objectstore test-image test-helm test-exhaustive test-servers lint format lock wheel bench-scheduler bench-dashboard bench-dashboard-live clean
+.PHONY: help setup run bench test test-components test-dashboard test-cluster test-objectstore test-image test-helm test-exhaustive test-servers lint format lock wheel bench-scheduler bench-dashboard bench-dashboard-live clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -48,6 +48,9 @@ test-components: $(STAMP) ## compare the components with TFX's own, on many kind
 
 test-dashboard: $(STAMP) ## use the dashboard in a real browser (Chromium, see `make test-servers`) on real runs
 	$(BIN)/python -m pytest tests/dashboard
+
+test-cluster: $(STAMP) ## check packages for Kubeflow Pipelines, and run their steps one by one
+	$(BIN)/python -m pytest tests/cluster
 
 test-objectstore: $(STAMP) ## run pipelines on an S3-compatible server that fails now and then
 	$(BIN)/python -m pytest tests/objectstore
