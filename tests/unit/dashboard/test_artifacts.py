@@ -91,7 +91,8 @@ def test_small_slices_are_hidden_until_asked_for(client: TestClient, store: Stor
     assert 'data-slice="{&#34;hour&#34;: &#34;8&#34;}"' in page
     assert 'data-slice="{&#34;hour&#34;: &#34;9&#34;}"' not in page
     page = client.get(f"{path}?least=0").text
-    assert re.search(r'id="weakest">hour=9</a> <strong id="weakest-value">0\.1000</strong>, <span id="weakest-examples">10</span>', page)
+    assert re.search(r'id="weakest">hour=9</a> <strong id="weakest-value">0\.1000</strong>', page)
+    assert '<span id="weakest-examples">10</span>' in page
     rows = re.findall(r'<tr data-slice="([^"]*)"', page)
     assert [row.count("9") for row in rows] == [0, 1, 0]
 
@@ -400,7 +401,8 @@ def test_plots_are_made_small_without_losing_a_count() -> None:
     classes = {"multiClassConfusionMatrixAtThresholds": {"matrices": [
         {"threshold": 0.5, "entries": [{"numWeightedExamples": 5.0}, {"actualClassId": 1, "predictedClassId": -1,
          "numWeightedExamples": 2.5}]}]}}  # fmt: skip
-    other = {"calibrationHistogramBuckets": {"buckets": [{"lowerThresholdInclusive": -1.0, "numWeightedExamples": 2.0}]}}
+    bucket = {"lowerThresholdInclusive": -1.0, "numWeightedExamples": 2.0}
+    other = {"calibrationHistogramBuckets": {"buckets": [bucket]}}
     found = plot_data.views(
         [
             plot_data.Plot("", "", "residual_plot", other),

@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from penstock.backends.local.cancel import cancel_run
 from penstock.dashboard import app
+from penstock.dashboard.guard import visitor_of
 from penstock.dashboard.launches import Launch, parameter_texts
 from penstock.dashboard.pages.forms import ParameterField, field_errors, read_form, typed
 from penstock.dashboard.pages.run import exact_run, run_fields
@@ -79,7 +80,8 @@ async def decide(request: Request, run_id: str, node_id: str) -> Response:
                 run.run_id,
                 node_id,
                 approved=form.get("decision") == "approve",
-                decided_by=str(form.get("by") or "dashboard")[:100],
+                # Whom a proxy names cannot decide in another one's name.
+                decided_by=(visitor_of(request).user or str(form.get("by") or "dashboard"))[:100],
                 comment=str(form.get("comment") or "")[:2000],
             )
     except PenstockError as error:

@@ -168,6 +168,7 @@ async def log_events(
     context = app.context_of(request)
     at = queries.whole("position", position) or 0
     queries.whole("attempt", attempt, 1)
+    queries.whole("part", part, 1, _MOST_PARTS)
 
     def check() -> None:
         with context.connections.reading() as database:
