@@ -205,16 +205,25 @@ def test_a_schedule_is_paused_and_resumed(window: Visit, fresh: Fresh, penstock:
 
 
 def test_two_versions_of_the_taxi_pipeline_differ_in_a_parameter(visit: Open, real: RealStore) -> None:
-    page = visit().go("/pipelines/chicago-taxi")
-    expect(page.locator("#versions tbody tr")).to_have_count(2)
-    assert page.locator("svg.chart circle").count() == 2
-    page.get_by_role("link", name="what changed").click()
+    window = visit()
+    page = window.go("/pipelines/chicago-taxi")
+    sql = "SELECT DISTINCT digest FROM penstock_versions WHERE pipeline = 'chicago-taxi'"
+    expect(page.locator("#versions tbody tr")).to_have_count(len(real.rows(sql)))
+    assert page.locator("svg.chart circle").count() == len(real.taxi)
+    digests, steps = [], []
+    for run_id in real.taxi[:2]:
+        [[digest]] = real.rows("SELECT digest FROM penstock_versions WHERE run_id = ?", run_id)
+        [[parameters]] = real.rows("SELECT parameters FROM penstock_runs WHERE run_id = ?", run_id)
+        digests.append(digest[:10])
+        steps.append(str(json.loads(parameters)["train_steps"]))
+    expect(page.get_by_role("link", name="what changed")).to_have_count(len(real.rows(sql)) - 1)
+    page = window.go(f"/pipelines/chicago-taxi/versions?a={digests[0]}&b={digests[1]}")
     changed = page.locator("#differences tbody tr")
     expect(changed).to_have_count(1)
     expect(changed).to_contain_text("train_args")
-    expect(changed).to_contain_text("200")
-    expect(changed).to_contain_text("400")
-    expect(page.locator("pre.diff .added").first).to_contain_text("400")
+    expect(changed.locator("td").nth(3)).to_contain_text(steps[0])
+    expect(changed.locator("td").nth(4)).to_contain_text(steps[1])
+    expect(page.locator("pre.diff .added").first).to_contain_text(steps[1])
     page.get_by_role("link", name="The whole text after").click()
     expect(page.locator("#compiled")).to_contain_text("ArrowExampleGen")
 
@@ -223,7 +232,7 @@ def test_the_pushed_model_says_what_to_type(visit: Open, real: RealStore) -> Non
     window = visit()
     page = window.go(f"/artifacts/{output_id(real, real.taxi[1], 'pusher', 'pushed_model')}")
     versions = [int(text) for text in page.locator("#versions tbody tr td:first-child").all_inner_texts()]
-    assert len(versions) == 2 and versions == sorted(versions, reverse=True)
+    assert len(versions) == len(real.taxi) and versions == sorted(versions, reverse=True)
     expect(page.locator("main")).to_contain_text("tensorflow_model_server")
     words = shlex.split(page.locator("#request").inner_text())
     [instance] = json.loads(words[-1])["instances"]
