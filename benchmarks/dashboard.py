@@ -20,13 +20,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from benchmarks import dashboard_store, report
 from benchmarks.dashboard_server import DashboardServer
 from benchmarks.dashboard_store import DAILY, LargeStore
 from penstock.metadata.location import StoreLocation
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Response
 
 REQUESTS = 120
 MOST_MILLISECONDS = 100.0
@@ -223,32 +226,33 @@ def counted() -> Iterator[list[str]]:
 
 def first_page(location: StoreLocation) -> FirstPage:
     """Opens the runs page in Chromium, each time with an empty cache."""
-    from playwright.sync_api import Response, sync_playwright
+    from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         sys.exit("Chromium is not installed: run `make test-servers` as root.")
     server = DashboardServer(location)
-    paints = []
-    size = 0
     try:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-            for _ in range(_PAINTS):
-                context = browser.new_context(viewport={"width": 1400, "height": 900})
-                page = context.new_page()
-                answers: list[Response] = []
-                page.on("response", answers.append)
-                page.goto(f"{server.address}/runs")
-                page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
-                paints.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
-                page.wait_for_load_state("networkidle")
-                size = max(size, sum(len(answer.body()) for answer in answers))
-                context.close()
+            opened = [_open(browser, f"{server.address}/runs") for _ in range(_PAINTS)]
             browser.close()
     finally:
         server.stop()
-    return FirstPage(size, paints)
+    return FirstPage(max(size for size, _ in opened), [paint for _, paint in opened])
+
+
+def _open(browser: Browser, address: str) -> tuple[int, float]:
+    """Bytes of all that a page is made of, and milliseconds until it was painted."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900})
+    page = context.new_page()
+    answers: list[Response] = []
+    page.on("response", lambda answer: answers.append(answer))
+    page.goto(address, wait_until="networkidle")
+    paint = float(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+    size = sum(len(answer.body()) for answer in answers)
+    context.close()
+    return size, paint
 
 
 def table(measured: Mapping[str, Mapping[str, Timing]], first: FirstPage | None) -> str:
