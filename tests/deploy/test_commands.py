@@ -28,9 +28,9 @@ def _container(helm: Helm, values: str, name: str) -> Mapping[str, Any]:
 
 
 def _arguments(container: Mapping[str, Any]) -> list[str]:
-    program, *arguments = [*container["command"], *container.get("args", ())]
-    assert program == "penstock"
-    return arguments
+    words: list[str] = [*container["command"], *container.get("args", ())]
+    assert words[0] == "penstock"
+    return words[1:]
 
 
 def test_a_store_is_migrated_and_then_found_good(helm: Helm, penstock: Penstock, tmp_path: Path) -> None:

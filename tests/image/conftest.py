@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,9 +42,11 @@ class Docker:
             check=False,
         )
 
-    def run(self, image: str, *command: str, user: str = "10001:10001") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, image: str, *command: str, user: str = "10001:10001", options: Sequence[str] = ("--network=none",)
+    ) -> subprocess.CompletedProcess[str]:
         """Runs a command in an image as a cluster's strictest rules would have it, and without any network."""
-        closed = ("--read-only", "--network=none", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--init")
+        closed = (*options, "--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges", "--init")
         temporary = "--tmpfs=/tmp:rw,exec,size=6g,mode=1777"
         return self("run", "--rm", *closed, f"--user={user}", temporary, image, *command)
 

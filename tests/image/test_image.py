@@ -9,6 +9,9 @@ import pytest
 
 from tests.conftest import Penstock
 from tests.image.conftest import Docker
+from tests.servers.postgres import PostgresServer, postgres_server
+
+__all__ = ["postgres_server"]
 
 # The image takes minutes to build the first time.
 pytestmark = pytest.mark.timeout(3600)
@@ -41,6 +44,36 @@ def test_a_pipeline_runs_to_a_pushed_model(docker: Docker, image: str, penstock:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "saved_model.pb" in done.stdout
     assert "9 succeeded" in done.stderr
+
+
+@pytest.mark.xfail(
+    reason="ML Metadata 1.17 cannot write a property with a backslash to PostgreSQL, and an eval_config with the config"
+    " of a metric has one"
+)
+def test_a_pipeline_runs_as_in_a_cluster(
+    docker: Docker, image: str, penstock: Penstock, project: Path, postgres_server: PostgresServer
+) -> None:
+    """The store in PostgreSQL, logs and models on a volume, and the project where only root could write."""
+    built = penstock("image", "build", project, "--base", image).stdout.strip()
+    volume = docker("volume", "create").stdout.strip()
+    url = postgres_server.new_database()
+    options = (f"--env=PENSTOCK_STORE={url}", f"--volume={volume}:/project/.penstock", "--network=host")
+    try:
+        for command in (
+            ("store", "migrate"),
+            ("store", "check"),
+            ("run", "/project", "-p", "push_to=/project/.penstock/pushed"),
+            ("run", "/project", "-p", "push_to=/project/.penstock/pushed"),
+        ):
+            done = docker.run(built, "penstock", *command, options=options)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "cached" in done.stderr
+        shown = docker.run(built, "penstock", "runs", "list", "--json", options=options)
+        assert [run["state"] for run in json.loads(shown.stdout)] == ["succeeded", "succeeded"]
+        log = docker.run(built, "penstock", "runs", "logs", "latest", "evaluator", options=options)
+        assert log.returncode == 0, log.stderr
+    finally:
+        docker("volume", "rm", volume)
 
 
 def test_the_image_is_slim(docker: Docker, image: str) -> None:
