@@ -238,6 +238,19 @@ def test_residuals_are_those_of_the_regression(go: Go, models: Models) -> None:
             for bucket, count in zip(buckets, counts, strict=True)
         ]
         near(traces(page, "mean_residuals", "markers")[index]["y"], residuals)
+        bars = traces(page, "distribution", "lines")[index]
+        half = (bars["x"][1] - bars["x"][0]) / 2
+        within = [
+            sum(
+                count
+                for bucket, count in zip(buckets, counts, strict=True)
+                if at - half - 1e-6 <= number(bucket, "lowerThresholdInclusive")
+                and number(bucket, "upperThresholdExclusive") <= at + half + 1e-6
+            )
+            for at in bars["x"]
+        ]
+        assert sum(within) == sum(counts)
+        near(bars["y"], [count / sum(counts) for count in within])
         buckets = models.plot("regression", "calibrationHistogramBuckets", name="residual_plot", **features)
         total = sum(number(bucket, "numWeightedExamples") for bucket in buckets)
         assert total == (900 if not features else 300)

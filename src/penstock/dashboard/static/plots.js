@@ -61,15 +61,19 @@ const penstockPlots = () => {
     },
     distribution: (entry) => {
       if (!entry.calibration) return null;
-      // Twenty parts of the range are what the eye takes in; the buckets can be many more.
-      const means = entry.calibration.map((bucket) => bucket[4] / bucket[2]);
-      const isShare = Math.min(...means) >= 0 && Math.max(...means) <= 1;
-      const [low, high] = isShare ? [0, 1] : [Math.min(...means), Math.max(...means)];
-      const examples = Array(PARTS).fill(0);
-      means.forEach((mean, index) => (examples[Math.min(PARTS - 1, Math.floor(((mean - low) / (high - low || 1)) * PARTS))] += entry.calibration[index][2]));
+      // Twenty parts of the range are what the eye takes in; each holds as many of the buckets, which can be many more.
+      const closed = entry.calibration.find(([low, high]) => low !== null && high !== null);
+      const width = closed ? closed[1] - closed[0] : 1;
+      const places = entry.calibration.map(([low, high]) => Math.floor((low ?? high - width) / width + 1e-6));
+      const isShare = entry.calibration.every((bucket) => bucket[4] >= 0 && bucket[4] <= bucket[2]);
+      const first = isShare ? 0 : Math.min(...places);
+      const last = isShare ? Math.round(1 / width) - 1 : Math.max(...places);
+      const size = Math.max(1, Math.ceil((last - first + 1) / PARTS));
+      const examples = Array(Math.max(1, Math.ceil((last - first + 1) / size))).fill(0);
+      places.forEach((place, index) => (examples[Math.max(0, Math.min(examples.length - 1, Math.floor((place - first) / size)))] += entry.calibration[index][2]));
       const total = examples.reduce((sum, count) => sum + count, 0);
       return {
-        prediction: examples.map((_, index) => low + ((index + 0.5) * (high - low)) / PARTS),
+        prediction: examples.map((_, index) => (first + (index + 0.5) * size) * width),
         "share of examples": examples.map((count) => count / total),
         examples,
       };
