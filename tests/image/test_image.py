@@ -46,10 +46,6 @@ def test_a_pipeline_runs_to_a_pushed_model(docker: Docker, image: str, penstock:
     assert "9 succeeded" in done.stderr
 
 
-@pytest.mark.xfail(
-    reason="ML Metadata 1.17 cannot write a property with a backslash to PostgreSQL, and an eval_config with the config"
-    " of a metric has one"
-)
 def test_a_pipeline_runs_as_in_a_cluster(
     docker: Docker, image: str, penstock: Penstock, project: Path, postgres_server: PostgresServer
 ) -> None:

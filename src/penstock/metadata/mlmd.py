@@ -15,7 +15,7 @@ from ml_metadata.metadata_store import metadata_store
 from ml_metadata.proto import metadata_store_pb2
 
 from penstock.errors import StoreError
-from penstock.metadata import indices
+from penstock.metadata import backslashes, indices
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.lock_timeout import lock_timeout_seconds
@@ -114,6 +114,28 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
             os.close(descriptor)
 
 
+class PostgresMetadataStore(GuardedMetadataStore):
+    """A MetadataStore in PostgreSQL, which also takes properties with backslashes."""
+
+    def __init__(self, location: StoreLocation):
+        self._location = location
+        self._database: Database | None = None
+        super().__init__(connection_config(location), None, location.display)
+
+    def close(self) -> None:
+        """Closes the connections; the store must not be used any more."""
+        if self._database is not None:
+            self._database.close()
+        super().close()
+
+    def _call_method(self, method_name: str, request: Any, response: Any) -> None:
+        changed = backslashes.replaced(request)
+        super()._call_method(method_name, request if changed is None else changed, response)
+        if changed is not None:
+            self._database = self._database or connect(self._location, create=True)
+            backslashes.restore(self._database, response)
+
+
 def open_store(location: StoreLocation) -> GuardedMetadataStore:
     """Opens, and makes if missing, the ml-metadata store of a location.
 
@@ -125,7 +147,7 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
             if not database.has_mlmd():
                 _make_in_postgres(location, database)
             indices.create_in_postgres(database)
-        return GuardedMetadataStore(connection_config(location), None, location.display)
+        return PostgresMetadataStore(location)
     try:
         location.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -138,7 +160,7 @@ def _make_in_postgres(location: StoreLocation, database: Database) -> None:
     """Makes ml-metadata's tables, which may be there by now: two that make them at the same time fail."""
     with database.transaction():
         database.lock_schema()
-        GuardedMetadataStore(connection_config(location), None, location.display).close()
+        PostgresMetadataStore(location).close()
 
 
 def _prepare_sqlite(path: Path) -> None:
