@@ -113,9 +113,10 @@ def told_around_push(database: Database, artifact_id: int, limit: int) -> list[T
         "AND c.id = x.context_id AND t.id = c.type_id AND t.name = 'pipeline_run' AND y.context_id = c.id "
         "AND e.execution_id = y.execution_id) "
         "SELECT m.artifact_id, m.kind, m.content, a.create_time_since_epoch AS created, n.run_id AS run "
-        f"FROM wanted JOIN penstock_summaries m ON m.artifact_id = wanted.id "
-        f"JOIN Artifact a ON a.id = wanted.id {_MAKER} "
-        "WHERE m.kind IN ('pushed_model', 'model', 'examples', 'statistics') ORDER BY m.artifact_id",
+        # SQLite keeps to the order of CROSS JOIN; left to itself it goes through all summaries.
+        f"FROM wanted CROSS JOIN penstock_summaries m CROSS JOIN Artifact a {_MAKER} "
+        "WHERE m.artifact_id = wanted.id AND a.id = wanted.id "
+        "AND m.kind IN ('pushed_model', 'model', 'examples', 'statistics') ORDER BY m.artifact_id",
         {"type": "PushedModel", "limit": limit, "id": artifact_id},
     )
     return [
