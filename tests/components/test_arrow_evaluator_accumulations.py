@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow_model_analysis as tfma
 from google.protobuf.message import Message
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tensorflow_model_analysis.api import types
 from tensorflow_model_analysis.evaluators import metrics_plots_and_validations_evaluator as evaluator
@@ -166,6 +166,7 @@ WAYS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("way", WAYS)
 @settings(max_examples=100, deadline=None)
 @given(CLASS_ROWS, CUTS)
+@example([(-1, [0.0, 0.0, 0.0], 0.0)], [])
 def test_classes(way: dict[str, Any], rows: list[tuple[int, list[float], float]], cuts: list[int]) -> None:
     labels, predictions, weights = zip(*rows, strict=True)
     check(way, cuts, table(labels, np.int64), table(predictions, np.float32), table(weights, np.float32))

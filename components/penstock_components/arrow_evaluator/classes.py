@@ -91,7 +91,8 @@ class MultiLabelConfusionMatrix(Accumulation):
         return Entries(np.concatenate(values), np.tile(np.repeat(row, classes), count), np.concatenate(buckets))
 
     def output(self, sums: Sums) -> Metrics:
-        matrices: dict[float, dict[Any, Any]] = {}
+        # A threshold has its matrix as soon as there is an example, and be it one of no class.
+        matrices: dict[float, dict[Any, Any]] = {threshold: {} for threshold in self._thresholds}
         for bucket, values in zip(sums.buckets.tolist(), sums.values[:, :, 0].tolist(), strict=True):
             rest, predicted = divmod(bucket, _SIDE)
             index, actual = divmod(rest, _SIDE)
