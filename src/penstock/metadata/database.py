@@ -141,13 +141,11 @@ class SqliteDatabase(Database):
                     "Choose another with --store or PENSTOCK_STORE."
                 ) from error
         self._connection = self._open(location.own_path, create)
-        self.has_own_tables = self._has_table("main", "penstock_schema")
-        if create and not self.has_own_tables:
-            try:
-                self._refuse_strangers()
-            except StoreError:
-                self.close()
-                raise
+        try:
+            self.has_own_tables = self._look_for_own_tables(refuse_others=create)
+        except StoreError:
+            self.close()
+            raise
 
     def query(self, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> list[Row]:
         with self._lock, self._explained():
@@ -189,7 +187,7 @@ class SqliteDatabase(Database):
             connection = self._connect(f"{path.absolute().as_uri()}?mode={'rwc' if create else 'rw'}")
             try:
                 if create:
-                    _use_write_ahead_log(connection, self._busy_timeout_seconds)
+                    use_write_ahead_log(connection, self._busy_timeout_seconds)
                 else:
                     connection.execute("PRAGMA query_only = ON")
                     connection.execute("SELECT count(*) FROM sqlite_master")
@@ -232,18 +230,19 @@ class SqliteDatabase(Database):
                 "Move it away, or choose another store with --store or PENSTOCK_STORE."
             )
 
-    def _refuse_strangers(self) -> None:
-        rows = self.query("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name LIMIT 5")
-        if rows:
-            names = ", ".join(row["name"] for row in rows)
+    def _look_for_own_tables(self, refuse_others: bool) -> bool:
+        """Asks once: between two questions another process may make the tables."""
+        rows = self.query("SELECT name FROM main.sqlite_master WHERE type = 'table' ORDER BY name")
+        names = [row["name"] for row in rows]
+        if "penstock_schema" in names:
+            return True
+        if names and refuse_others:
             raise StoreError(
                 f"{self.location.own_path}: this SQLite database is no store of Penstock's: it has no table "
-                f"penstock_schema, but {names}. Move it away, or choose another store with --store or PENSTOCK_STORE."
+                f"penstock_schema, but {', '.join(names[:5])}. Move it away, or choose another store with --store or "
+                "PENSTOCK_STORE."
             )
-
-    def _has_table(self, schema: str, name: str) -> bool:
-        sql = f"SELECT 1 AS found FROM {schema}.sqlite_master WHERE type = 'table' AND name = :name"
-        return bool(self.query(sql, {"name": name}))
+        return False
 
     @contextmanager
     def _explained(self, path: Path | None = None) -> Iterator[None]:
@@ -288,7 +287,7 @@ def _exists(path: Path) -> bool:
         raise StoreError(f"{path}: the store cannot be read ({error.strerror}). Check the folder's rights.") from error
 
 
-def _use_write_ahead_log(connection: sqlite3.Connection, timeout_seconds: float) -> None:
+def use_write_ahead_log(connection: sqlite3.Connection, timeout_seconds: float) -> None:
     """Switches the journal mode, which takes a lock that SQLite does not always wait for."""
     give_up = time.monotonic() + timeout_seconds
     while True:

@@ -16,7 +16,7 @@ from ml_metadata.proto import metadata_store_pb2
 
 from penstock.errors import StoreError
 from penstock.metadata import backslashes, indices
-from penstock.metadata.database import Database, connect
+from penstock.metadata.database import Database, connect, use_write_ahead_log
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.lock_timeout import lock_timeout_seconds
 
@@ -47,13 +47,16 @@ class GuardedMetadataStore(metadata_store.MetadataStore):
     Penstock's own processes in line, and what other programs lock is waited for.
     """
 
-    def __init__(self, config: metadata_store_pb2.ConnectionConfig, lock_file: Path | None, name: str):
-        self._lock_file = lock_file
+    def __init__(self, location: StoreLocation):
+        in_file = location.database is None
+        self._lock_file = location.folder / "metadata.lock" if in_file else None
         self._timeout_seconds = lock_timeout_seconds()
-        self._name = name
+        self._name = str(location.mlmd_path) if in_file else location.display
         self._locked = False
         with self._patience():
-            self._connect(config)
+            if in_file:
+                _prepare_sqlite(location.mlmd_path, self._timeout_seconds)
+            self._connect(connection_config(location))
 
     def close(self) -> None:
         """Closes the connection; the store must not be used any more."""
@@ -120,7 +123,7 @@ class PostgresMetadataStore(GuardedMetadataStore):
     def __init__(self, location: StoreLocation):
         self._location = location
         self._database: Database | None = None
-        super().__init__(connection_config(location), None, location.display)
+        super().__init__(location)
 
     def close(self) -> None:
         """Closes the connections; the store must not be used any more."""
@@ -152,8 +155,7 @@ def open_store(location: StoreLocation) -> GuardedMetadataStore:
         location.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{location.folder}: cannot be made: {error.strerror}") from error
-    _prepare_sqlite(location.mlmd_path)
-    return GuardedMetadataStore(connection_config(location), location.folder / "metadata.lock", str(location.mlmd_path))
+    return GuardedMetadataStore(location)
 
 
 def _make_in_postgres(location: StoreLocation, database: Database) -> None:
@@ -163,7 +165,7 @@ def _make_in_postgres(location: StoreLocation, database: Database) -> None:
         PostgresMetadataStore(location).close()
 
 
-def _prepare_sqlite(path: Path) -> None:
+def _prepare_sqlite(path: Path, timeout_seconds: float) -> None:
     """Makes the file if missing, and sets the mode in which readers never block a commit; the mode stays in the file.
 
     Refuses another program's database, which ml-metadata would add its tables to.
@@ -174,7 +176,6 @@ def _prepare_sqlite(path: Path) -> None:
     """
     import sqlite3
 
-    timeout_seconds = lock_timeout_seconds()
     try:
         connection = sqlite3.connect(path, timeout=timeout_seconds)
         try:
@@ -184,7 +185,7 @@ def _prepare_sqlite(path: Path) -> None:
                     f"{path}: this SQLite database is no metadata store: it has no table MLMDEnv, but"
                     f" {', '.join(sorted(tables)[:5])}. Move it away, or name another store with --store."
                 )
-            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            use_write_ahead_log(connection, timeout_seconds)
             # In a store that is made now, they come when it is opened the next time.
             if "Artifact" in tables:
                 known = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'index'")}
