@@ -45,8 +45,9 @@ def backfill(
     """
     from penstock.backends.local.backfill import Backfill, SpanResult, latest_runs, nodes_at_a_time
     from penstock.cli.run import make_request
-    from penstock.cli.validate import render, split_parameters
     from penstock.metadata.database import connect
+    from penstock.spec.parameters import split_parameters
+    from penstock.spec.problem_text import render
 
     spans = span_ranges.parse(spans_text)
     try:

@@ -34,14 +34,20 @@ def compile_(path: str, environment: str | None, parameters: tuple[str, ...], ta
     import sys
 
     from penstock import sources, spec
-    from penstock.cli.run import make_request
-    from penstock.cli.validate import render, split_parameters
+    from penstock.cli.run import declared_request, python_request
+    from penstock.spec.parameters import split_parameters
+    from penstock.spec.problem_text import render
 
     if not target.parent.is_dir():
         raise UsageError(f"-o {target}: the folder {target.parent} does not exist.")
     try:
         given = split_parameters(parameters)
-        request = make_request(path, environment, given, store=store, any_backend=True)
+        if sources.is_python_source(path):
+            declaration = None
+            request = python_request(path, environment, given, store)
+        else:
+            declaration = spec.load(path, parameters=given, environment=environment)
+            request = declared_request(declaration, given, store)
         from penstock.backends.local import run as local
         from penstock.backends.local.workers import Workers
 
@@ -50,7 +56,6 @@ def compile_(path: str, environment: str | None, parameters: tuple[str, ...], ta
     except DeclarationError as error:
         click.echo(render(error.problems), err=True)
         sys.exit(error.exit_status)
-    declaration = None if sources.is_python_source(path) else spec.load(path, parameters=given, environment=environment)
     if declaration is not None and declaration.environment.backend == "kubeflow":
         _write_package(declaration, ir, given, target)
     else:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -18,6 +18,9 @@ from penstock.cli.span_ranges import LARGEST_SPAN
 from penstock.errors import DeclarationError, UsageError
 from penstock.metadata.runs import SPAN_PARAMETER, Run
 from penstock.project import find_root
+
+if TYPE_CHECKING:
+    from penstock.spec import Declaration
 
 # Slow to import, and worth to be loaded once for all nodes of a run.
 _SLOW_PACKAGES = ("tfx.v1", "keras_tuner")
@@ -56,7 +59,7 @@ def run(
 
     PATH is a pipeline's folder, a pipeline.yaml, or FILE.py:CALLABLE that returns a tfx.dsl pipeline.
     """
-    from penstock.cli.validate import split_parameters
+    from penstock.spec.parameters import split_parameters
 
     if base is not None and not (from_nodes or to_nodes):
         raise UsageError("--base goes with --from or --to: it lends outputs to the nodes outside of them.")
@@ -91,8 +94,8 @@ def carry_out(ask: Callable[[], RunRequest]) -> NoReturn:
     """Makes a request and runs it with live progress and a closing report; exits with the run's status."""
     from penstock.cli.progress import Progress
     from penstock.cli.run_report import print_report
-    from penstock.cli.validate import render
     from penstock.metadata.database import connect
+    from penstock.spec.problem_text import render
 
     progress = Progress()
     try:
@@ -169,64 +172,72 @@ def make_request(
     to_nodes: Sequence[str] = (),
     base_run: str | None = None,
     span: int | None = None,
-    any_backend: bool = False,
 ) -> RunRequest:
     """Checks what was asked for and returns it as a request; loads nothing heavy.
-
-    `any_backend` is for requests that are not to be run on this machine.
 
     Raises:
         DeclarationError: the declaration is wrong.
         UsageError: the path or an option does not fit.
     """
-    from penstock.metadata import location, recording
+    from penstock.metadata import recording
 
     if run_id is not None:
         recording.check_run_id(run_id)
     if sources.is_python_source(path):
-        if environment is not None:
-            raise UsageError(f"--env {environment}: {path} declares no environments; leave the option out.")
-        from penstock.cli.validate import check_python_source
+        request = python_request(path, environment, parameters, store)
+    else:
+        from penstock import spec
 
-        file, name = check_python_source(path)
-        project = find_root(file.parent)
-        return RunRequest(
-            source=f"{file}:{name}",
-            project=project,
-            import_roots=[file.parent],
-            location=location.resolve(store, project=project),
-            parameters=parameters,
-            parameter_values=parameters,
-            preload=_slow_imports([str(file), *parameters.values()], [file.parent]),
-            run_id=run_id,
-            jobs=jobs,
-            use_cache=use_cache,
-            from_nodes=from_nodes,
-            to_nodes=to_nodes,
-            base_run=base_run,
-            span=span,
-        )
-    from penstock import spec
+        declaration = spec.load(path, parameters=parameters, environment=environment)
+        _check_it_runs_here(declaration, path)
+        if span is not None:
+            _check_it_has_spans(declaration)
+        request = declared_request(declaration, parameters, store)
+    return replace(
+        request,
+        run_id=run_id,
+        jobs=jobs or request.jobs,
+        use_cache=use_cache,
+        from_nodes=from_nodes,
+        to_nodes=to_nodes,
+        base_run=base_run,
+        span=span,
+    )
+
+
+def python_request(path: str, environment: str | None, parameters: dict[str, str], store: str | None) -> RunRequest:
+    """Returns the request to run all of `FILE.py:CALLABLE`.
+
+    Raises:
+        DeclarationError: there is no such file, it is no Python, or it has no such name.
+        UsageError: an environment is asked for.
+    """
+    from penstock.cli.validate import check_python_source
+    from penstock.metadata import location
+
+    if environment is not None:
+        raise UsageError(f"--env {environment}: {path} declares no environments; leave the option out.")
+    file, name = check_python_source(path)
+    project = find_root(file.parent)
+    return RunRequest(
+        source=f"{file}:{name}",
+        project=project,
+        import_roots=[file.parent],
+        location=location.resolve(store, project=project),
+        parameters=parameters,
+        parameter_values=parameters,
+        preload=_slow_imports([str(file), *parameters.values()], [file.parent]),
+    )
+
+
+def declared_request(declaration: Declaration, parameters: dict[str, str], store: str | None) -> RunRequest:
+    """Returns the request to run all of a declaration that was loaded with these parameters."""
     from penstock.backends.local import compiled
-    from penstock.spec import spans
+    from penstock.metadata import location
     from penstock.summaries import samples
 
-    declaration = spec.load(path, parameters=parameters, environment=environment)
-    # An own component may hold its pattern in its code; what was compiled will tell.
-    nodes = declaration.nodes.values()
-    if span is not None and not any(spans.has_spans(node) or ":" in node.component for node in nodes):
-        raise UsageError(
-            f"{declaration.file}: no ExampleGen takes its data by spans. Give one a pattern with {spans.SPAN}, or "
-            f"{spans.DATE}, in input_config, as in 'span-{spans.SPAN}/*'."
-        )
-    chosen = declaration.environment
-    if chosen.backend != "local" and not any_backend:
-        raise UsageError(
-            f"Environment {chosen.name!r} runs on {chosen.backend}; `penstock run` takes environments with "
-            f"`backend: local`. `penstock compile {shortest_path(path)} --env {chosen.name} -o FILE` makes the package "
-            "that the cluster takes."
-        )
-    place = location.resolve(store, chosen.metadata, declaration.project)
+    environment = declaration.environment
+    place = location.resolve(store, environment.metadata, declaration.project)
     return RunRequest(
         source=str(declaration.file),
         project=declaration.project,
@@ -236,16 +247,31 @@ def make_request(
         preload=_slow_imports(declaration.user_code(), declaration.import_roots),
         parameters=parameters,
         parameter_values=declaration.parameter_values,
-        environment=chosen.name,
-        environment_variables={**chosen.env, samples.VARIABLE: str(chosen.sample_rows)},
-        run_id=run_id,
-        jobs=jobs or chosen.jobs,
-        use_cache=use_cache,
-        from_nodes=from_nodes,
-        to_nodes=to_nodes,
-        base_run=base_run,
-        span=span,
+        environment=environment.name,
+        environment_variables={**environment.env, samples.VARIABLE: str(environment.sample_rows)},
+        jobs=environment.jobs,
     )
+
+
+def _check_it_runs_here(declaration: Declaration, path: str) -> None:
+    environment = declaration.environment
+    if environment.backend != "local":
+        raise UsageError(
+            f"Environment {environment.name!r} runs on {environment.backend}; `penstock run` takes environments with "
+            f"`backend: local`. `penstock compile {shortest_path(path)} --env {environment.name} -o FILE` makes the "
+            "package that the cluster takes."
+        )
+
+
+def _check_it_has_spans(declaration: Declaration) -> None:
+    from penstock.spec import spans
+
+    # An own component may hold its pattern in its code; what was compiled will tell.
+    if not any(spans.has_spans(node) or ":" in node.component for node in declaration.nodes.values()):
+        raise UsageError(
+            f"{declaration.file}: no ExampleGen takes its data by spans. Give one a pattern with {spans.SPAN}, or "
+            f"{spans.DATE}, in input_config, as in 'span-{spans.SPAN}/*'."
+        )
 
 
 def _slow_imports(entry_points: Sequence[str], import_roots: Sequence[Path]) -> list[str]:

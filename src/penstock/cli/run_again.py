@@ -16,8 +16,8 @@ from penstock.cli.reading import open_for_reading, store_option
 def rerun(run: str, parameters: tuple[str, ...], no_cache: bool, jobs: int | None, store: str | None) -> None:
     """Start RUN once more as a new run, with its parameters or some of them changed."""
     from penstock.cli.run import carry_out, request_of
-    from penstock.cli.validate import split_parameters
     from penstock.metadata.runs import get_run
+    from penstock.spec.parameters import split_parameters
 
     with open_for_reading(store) as database:
         record = get_run(database, run)

@@ -61,8 +61,9 @@ def create(
 ) -> None:
     """Run the pipeline at PATH whenever a clock in a time zone shows certain times."""
     from penstock.cli.run import make_request
-    from penstock.cli.validate import render, split_parameters
     from penstock.schedules.cron import Cron
+    from penstock.spec.parameters import split_parameters
+    from penstock.spec.problem_text import render
 
     if catch_up and overlap == "skip":
         raise UsageError("--catch-up makes up for every time, and --overlap skip leaves times out: choose one of them.")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
 from penstock import sources
-from penstock.errors import DeclarationError, Problem, UsageError
+from penstock.errors import DeclarationError, Problem
 
 
 @click.command()
@@ -24,6 +24,9 @@ def validate(path: str, environment: str | None, parameters: tuple[str, ...], as
 
     PATH is a pipeline's folder, a pipeline.yaml, or FILE.py:CALLABLE (checked only for syntax and the callable).
     """
+    from penstock.spec.parameters import split_parameters
+    from penstock.spec.problem_text import render
+
     values = split_parameters(parameters)
     try:
         summary = _python_summary(path) if sources.is_python_source(path) else _summary(path, environment, values)
@@ -38,53 +41,6 @@ def validate(path: str, environment: str | None, parameters: tuple[str, ...], as
         click.echo(json.dumps({"valid": True, **summary, "problems": []}, indent=2))
     else:
         click.echo(_line(summary))
-
-
-def split_parameters(given: Sequence[str]) -> dict[str, str]:
-    """Returns `name=value` texts as a dictionary; the last of one name counts.
-
-    Raises:
-        UsageError: one has no '='.
-    """
-    values = {}
-    for text in given:
-        name, separator, value = text.partition("=")
-        if not separator or not name:
-            raise UsageError(f"-p {text}: a parameter is given as -p NAME=VALUE.")
-        values[name] = value
-    return values
-
-
-def render(problems: Sequence[Problem]) -> str:
-    """Returns problems as text: each with its source line and a mark under the column, then their number."""
-    lines: dict[Path, list[str]] = {}
-    parts = []
-    for problem in problems:
-        head, *rest = str(problem).splitlines()
-        if problem.file not in lines:
-            lines[problem.file] = _lines(problem.file)
-        parts += [head, *_excerpt(problem, lines[problem.file]), *rest, ""]
-    count = f"{len(problems)} problem{'s' if len(problems) != 1 else ''}"
-    return "\n".join([*parts, count])
-
-
-def _excerpt(problem: Problem, lines: Sequence[str]) -> list[str]:
-    if not 0 < problem.line <= len(lines):
-        return []
-    # One character each, so that the mark stays under its column.
-    line = "".join(character if character.isprintable() else " " for character in lines[problem.line - 1])
-    margin = f"  {problem.line} | "
-    excerpt = [f"{margin}{line.rstrip()}"]
-    if problem.column:
-        excerpt.append(" " * (len(margin) - 2) + "| " + " " * (problem.column - 1) + "^")
-    return excerpt
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-    except OSError:
-        return []
 
 
 def _summary(path: str, environment: str | None, parameters: Mapping[str, str]) -> dict[str, Any]:

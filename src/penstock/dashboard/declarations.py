@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from penstock import spec
-from penstock.cli.validate import render
 from penstock.dashboard.ir import PipelineGraph
 from penstock.errors import DeclarationError, PenstockError
 from penstock.spec import spans
 from penstock.spec.loader import FILE_NAME, read_outline
 from penstock.spec.model import ParameterSpec, RunPolicy
+from penstock.spec.problem_text import render
 
 _DEEPEST = 4
 _MOST_FOLDERS = 3000

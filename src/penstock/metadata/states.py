@@ -11,6 +11,8 @@ AWAITING_APPROVAL = "awaiting_approval"
 _UNFINISHED_NODE_STATES = ("waiting", "running", AWAITING_APPROVAL)
 NODE_STATES = (*_UNFINISHED_NODE_STATES, "succeeded", "cached", "failed", "skipped", "upstream_failed", "cancelled")
 FINAL_NODE_STATES = frozenset(NODE_STATES).difference(_UNFINISHED_NODE_STATES)
+# Nodes in these let those that wait for them begin.
+DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 
 # A failed or cancelled run, or one whose process died, may be taken up again.
 _RUN_FOLLOWERS: dict[str, frozenset[str]] = {

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from penstock.errors import DeclarationError
+from penstock.errors import DeclarationError, UsageError
 from penstock.spec import paths, values, yaml_source
 from penstock.spec.model import ParameterSpec
 from penstock.spec.problems import Problems, describe
 from penstock.spec.substitution import UNKNOWN, Substitution
 from penstock.spec.yaml_source import Place
+
+
+def split_parameters(given: Sequence[str]) -> dict[str, str]:
+    """Returns `name=value` texts as a dictionary; the last of one name counts.
+
+    Raises:
+        UsageError: one has no '='.
+    """
+    values = {}
+    for text in given:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise UsageError(f"-p {text}: a parameter is given as -p NAME=VALUE.")
+        values[name] = value
+    return values
 
 
 def resolve(

@@ -21,24 +21,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from penstock import spec
-from penstock.backends.local import compiled
 from penstock.backends.local import run as local
 from penstock.backends.local.request import RunRequest
 from penstock.backends.local.run_terms import RunListener, RunSettings
 from penstock.backends.local.workers import WARM_MINUTES_VARIABLE, LazyWorkers, Workers
-from penstock.cli.validate import render, split_parameters
 from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, PenstockError, UsageError
 from penstock.metadata import database as databases
 from penstock.metadata import location, runs
 from penstock.metadata.location import StoreLocation
+from penstock.metadata.states import DONE_STATES
+from penstock.spec.parameters import split_parameters
+from penstock.spec.problem_text import render
 
 if TYPE_CHECKING:  # the modules need TFX, which is not loaded before `light_tfx.load()`
     from penstock.backends.local.one_node import OneNode
     from penstock.engine.graph import Graph
 
 BACKEND = "kubeflow"
-_ENDED_WELL = frozenset(("succeeded", "cached", "skipped"))
 
 
 @click.group()
@@ -73,7 +73,6 @@ def begin(source: str, parameters: tuple[str, ...], environment: str, run_id: st
         location=place,
         parameters=given,
         parameter_values=declaration.parameter_values,
-        compile_key=compiled.key(declaration, place.folder),
         environment=environment,
         environment_variables=declaration.environment.env,
         run_id=run_id,
@@ -104,7 +103,7 @@ def node(source: str, parameters: tuple[str, ...], environment: str, run_id: str
         state = step.runner(_Output(step.location, run_id, node_id)).run_node(node_id, step.records)
         [record] = [each for each in runs.nodes_of(step.database, run_id) if each.node_id == node_id]
     _say(f"{node_id}: {state}" + (f": {record.error}" if record.error else ""))
-    sys.exit(0 if state in _ENDED_WELL else 1)
+    sys.exit(0 if state in DONE_STATES else 1)
 
 
 @pod.command()

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.run_terms import RunResult
-from penstock.backends.local.scheduler import DONE_STATES, Scheduler
+from penstock.backends.local.scheduler import Scheduler
 from penstock.backends.local.workers import Ended
 from penstock.engine.failures import Failure
 from penstock.engine.graph import GraphNode
 from penstock.metadata import recording
 from penstock.metadata.runs import NodeRecord
-from penstock.metadata.states import FINAL_NODE_STATES
+from penstock.metadata.states import DONE_STATES, FINAL_NODE_STATES
 
 # The fact that a failure is not worth another attempt, among those recorded of a node.
 FINAL = "no_retry"

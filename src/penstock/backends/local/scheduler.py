@@ -34,10 +34,9 @@ from penstock.metadata import clock, recording
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import ATTEMPTS, NodeRecord
-from penstock.metadata.states import AWAITING_APPROVAL
+from penstock.metadata.states import AWAITING_APPROVAL, DONE_STATES
 from penstock.storage import waiting
 
-DONE_STATES = frozenset({"succeeded", "cached", "skipped"})
 _TICK_SECONDS = 0.1
 # Of a node that is tried more often, or executed for more artifacts, the last ones are kept.
 _MOST_REMEMBERED = 50
