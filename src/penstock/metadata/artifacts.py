@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from penstock.errors import ArtifactNotFoundError, UsageError
 from penstock.metadata.database import Database, Row, in_parts
@@ -73,6 +73,22 @@ class ArtifactDetails:
     consumers: Sequence[Use] = ()
 
 
+class ArtifactFilters(TypedDict, total=False):
+    """Which artifacts a list holds. What is left out or None filters nothing.
+
+    Attributes:
+        type: only artifacts of this type.
+        pipeline: only what nodes of this pipeline output.
+        run: only what nodes of the run of this id output, also from the cache; not what its resolvers found.
+        state: only artifacts in this state, one of `executions.ARTIFACT_STATES`.
+    """
+
+    type: str | None
+    pipeline: str | None
+    run: str | None
+    state: str | None
+
+
 @dataclass(frozen=True)
 class ArtifactPage:
     """A part of a list of artifacts, newest first.
@@ -95,34 +111,22 @@ class NodeArtifacts:
 
 
 def list_artifacts(
-    database: Database,
-    *,
-    type: str | None = None,
-    pipeline: str | None = None,
-    run: str | None = None,
-    state: str | None = None,
-    limit: int = 50,
-    before: int | None = None,
+    database: Database, *, limit: int = 50, before: int | None = None, **filters: Unpack[ArtifactFilters]
 ) -> list[Artifact]:
     """Lists artifacts, newest first.
 
     Args:
         database: the store.
-        type: only artifacts of this type.
-        pipeline: only what nodes of this pipeline output.
-        run: only what nodes of the run of this id output, also from the cache; not what its resolvers found.
-        state: only artifacts in this state, one of `executions.ARTIFACT_STATES`.
         limit: how many at most.
         before: only artifacts with a lower id: the last id of a page asks for the next page.
+        filters: which artifacts.
 
     Raises:
         UsageError: there is no such state.
     """
     found: list[Artifact] = []
     while len(found) < limit:
-        page = find_page(
-            database, type=type, pipeline=pipeline, run=run, state=state, limit=limit - len(found), before=before
-        )
+        page = find_page(database, limit=limit - len(found), before=before, **filters)
         found += page.artifacts
         if page.next is None:
             break
@@ -133,20 +137,18 @@ def list_artifacts(
 def find_page(
     database: Database,
     *,
-    type: str | None = None,
-    pipeline: str | None = None,
-    run: str | None = None,
-    state: str | None = None,
     limit: int = 50,
     before: int | None = None,
     looks: int = 5000,
+    **filters: Unpack[ArtifactFilters],
 ) -> ArtifactPage:
     """Lists artifacts as `list_artifacts` does, but looks at no more than `looks` of them to find those that fit."""
+    state = filters.get("state")
     if state is not None and state not in ARTIFACT_STATES:
         raise UsageError(f"There is no artifact state {state!r}. Allowed: {', '.join(ARTIFACT_STATES)}.")
     if not database.has_mlmd():
         return ArtifactPage([], None)
-    search = _search(database, type=type, pipeline=pipeline, run=run, state=state, before=before, looks=looks)
+    search = _search(database, filters, before=before, looks=looks)
     rows = database.query(search.sql, {**search.values, "limit": limit + 1})
     if len(rows) > limit:
         following = rows[limit - 1]["id"]
@@ -161,7 +163,7 @@ def newest_artifacts(database: Database, type: str, pipeline: str, limit: int, l
     """The newest artifacts of a type that a pipeline's nodes output, looked for among its `looks` newest ones."""
     if not database.has_mlmd():
         return []
-    search = _search(database, type=type, pipeline=pipeline, looks=looks)
+    search = _search(database, {"type": type, "pipeline": pipeline}, looks=looks)
     return _with_producers(database, database.query(search.sql, {**search.values, "limit": limit}))
 
 
@@ -180,29 +182,20 @@ class _Search:
     values: Mapping[str, Any]
 
 
-def _search(
-    database: Database,
-    *,
-    type: str | None = None,
-    pipeline: str | None = None,
-    run: str | None = None,
-    state: str | None = None,
-    before: int | None = None,
-    looks: int,
-) -> _Search:
-    conditions, values = _conditions(database, type=type, pipeline=pipeline, run=run, state=state)
+def _search(database: Database, filters: ArtifactFilters, *, before: int | None = None, looks: int) -> _Search:
+    conditions, values = _conditions(database, filters)
     # What is looked at one by one is what fits the one condition that leaves the fewest and that an index knows.
     table, artifact_id, looked_at = "Artifact a", "a.id", "1 = 1"
-    if run is not None:
+    if "run" in conditions:
         looked_at = conditions.pop("run")
-    elif state not in (None, "live"):
+    elif filters.get("state") not in (None, "live"):
         looked_at = conditions.pop("state")
-    elif pipeline is not None:
+    elif "pipeline" in conditions:
         # An execution's inputs and outputs are in its contexts too; this tells artifacts, but not who made them.
         table, artifact_id = "Attribution b CROSS JOIN Artifact a", "b.artifact_id"
         looked_at = f"b.context_id = {_PIPELINE_SQL}"
         conditions["artifact"] = "a.id = b.artifact_id"
-    elif type is not None:
+    elif "type" in conditions:
         looked_at = conditions.pop("type")
     where = [looked_at]
     if before is not None:
@@ -212,7 +205,7 @@ def _search(
         f"SELECT {artifact_id} AS id FROM {table.partition(' CROSS ')[0]} WHERE {' AND '.join(where)} "
         f"ORDER BY {artifact_id} DESC LIMIT 1 OFFSET {looks}"
     )
-    is_bounded = bool(conditions) and run is None
+    is_bounded = bool(conditions) and filters.get("run") is None
     if is_bounded:
         where.append(f"{artifact_id} > COALESCE(({end_sql}), 0)")
     # SQLite keeps to the order of CROSS JOIN.
@@ -223,12 +216,12 @@ def _search(
     return _Search(sql, end_sql if is_bounded else None, values)
 
 
-def _conditions(
-    database: Database, *, type: str | None, pipeline: str | None, run: str | None, state: str | None
-) -> tuple[dict[str, str], dict[str, Any]]:
+def _conditions(database: Database, filters: ArtifactFilters) -> tuple[dict[str, str], dict[str, Any]]:
     """What the artifacts `a` of a list have to fit, by what is asked for, and the values of its parameters."""
     conditions: dict[str, str] = {}
     values: dict[str, Any] = {}
+    type, pipeline = filters.get("type"), filters.get("pipeline")
+    run, state = filters.get("run"), filters.get("state")
     if type is not None:
         rows = database.query("SELECT id FROM Type WHERE name = :type AND type_kind = 1", {"type": type})
         # One, but where programs other than TFX give types versions. None is left where there is no such type.

@@ -7,7 +7,7 @@ import json
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from penstock.errors import RunNotFoundError, UsageError
 from penstock.metadata import process
@@ -69,6 +69,26 @@ class Run:
     pid: int | None = None
 
 
+class RunFilters(TypedDict, total=False):
+    """Which runs a list holds. What is left out or None filters nothing.
+
+    Attributes:
+        pipeline: only runs of this pipeline.
+        state: only runs in this state, `interrupted` among them.
+        text: only runs with this in their id, pipeline, parameters or error, in upper or lower case.
+        tags: only runs with all of these tags.
+        version: only runs made from the version of a declaration with this digest, see `versions`.
+        since: only runs recorded at this time or later, in seconds since the epoch.
+    """
+
+    pipeline: str | None
+    state: str | None
+    text: str | None
+    tags: Sequence[str]
+    version: str | None
+    since: float | None
+
+
 @dataclass(frozen=True)
 class RunPage:
     """A part of a list of runs, newest first.
@@ -127,46 +147,22 @@ class Summary:
 
 
 def list_runs(
-    database: Database,
-    *,
-    pipeline: str | None = None,
-    state: str | None = None,
-    text: str | None = None,
-    tags: Sequence[str] = (),
-    version: str | None = None,
-    since: float | None = None,
-    limit: int = 50,
-    before: str | None = None,
+    database: Database, *, limit: int = 50, before: str | None = None, **filters: Unpack[RunFilters]
 ) -> list[Run]:
     """Lists runs, newest first.
 
     Args:
         database: the store.
-        pipeline: only runs of this pipeline.
-        state: only runs in this state, `interrupted` among them.
-        text: only runs with this in their id, pipeline, parameters or error, in upper or lower case.
-        tags: only runs with all of these tags.
-        version: only runs made from the version of a declaration with this digest, see `versions`.
-        since: only runs recorded at this time or later, in seconds since the epoch.
         limit: how many at most.
         before: only runs older than the run of this id: the last id of a page asks for the next page.
+        filters: which runs.
 
     Raises:
         RunNotFoundError: there is no run `before`.
     """
     found: list[Run] = []
     while len(found) < limit:
-        page = find_page(
-            database,
-            pipeline=pipeline,
-            state=state,
-            text=text,
-            tags=tags,
-            version=version,
-            since=since,
-            limit=limit - len(found),
-            before=before,
-        )
+        page = find_page(database, limit=limit - len(found), before=before, **filters)
         found += page.runs
         if page.next is None:
             break
@@ -175,16 +171,7 @@ def list_runs(
 
 
 def find_page(
-    database: Database,
-    *,
-    pipeline: str | None = None,
-    state: str | None = None,
-    text: str | None = None,
-    tags: Sequence[str] = (),
-    version: str | None = None,
-    since: float | None = None,
-    limit: int = 50,
-    before: str | None = None,
+    database: Database, *, limit: int = 50, before: str | None = None, **filters: Unpack[RunFilters]
 ) -> RunPage:
     """Lists runs as `list_runs` does, but looks at no more than `_LOOKED_AT` of them to find those that fit."""
     if not database.has_own_tables:
@@ -193,6 +180,8 @@ def find_page(
     found_by: list[str] = []
     looked_at: list[str] = []
     values: dict[str, Any] = {}
+    pipeline, state, version = filters.get("pipeline"), filters.get("state"), filters.get("version")
+    text, tags, since = filters.get("text"), filters.get("tags", ()), filters.get("since")
     if pipeline is not None:
         found_by.append("pipeline = :pipeline")
         values["pipeline"] = pipeline

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from penstock.metadata import indices, recording, runs
-from penstock.metadata.artifacts import find_page, list_artifacts
+from penstock.metadata.artifacts import ArtifactFilters, find_page, list_artifacts
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 from tests.integration.metadata.stores import StoreWriter
@@ -58,19 +58,20 @@ def test_pages_of_artifacts_miss_nothing_however_little_is_looked_at(location: S
         _, [made] = writer.execute(pipeline, f"r{number}", "node", outputs={"made": [artifact]})
         # Taking an artifact is not making it.
         writer.execute("reader", f"s{number}", "node", inputs={"taken": [made]})
+    asked: tuple[ArtifactFilters, ...] = (
+        {},
+        {"type": "Model"},
+        {"pipeline": "taxi"},
+        {"pipeline": "reader"},
+        {"pipeline": "taxi", "type": "Model"},
+        {"state": "deleted"},
+        {"state": "live", "pipeline": "taxi"},
+        {"state": "deleted", "type": "Model", "pipeline": "taxi"},
+        {"type": "Schema", "pipeline": "taxi"},
+        {"run": "r4"},
+    )
     with connect(location, create=True) as database:
-        for filters in (
-            {},
-            {"type": "Model"},
-            {"pipeline": "taxi"},
-            {"pipeline": "reader"},
-            {"pipeline": "taxi", "type": "Model"},
-            {"state": "deleted"},
-            {"state": "live", "pipeline": "taxi"},
-            {"state": "deleted", "type": "Model", "pipeline": "taxi"},
-            {"type": "Schema", "pipeline": "taxi"},
-            {"run": "r4"},
-        ):
+        for filters in asked:
             expected = [
                 artifact.artifact_id
                 for artifact in list_artifacts(database, limit=100)
@@ -84,7 +85,7 @@ def test_pages_of_artifacts_miss_nothing_however_little_is_looked_at(location: S
                 seen: list[int] = []
                 before: int | None = None
                 while True:
-                    page = find_page(database, **filters, limit=limit, before=before, looks=looks)  # type: ignore[arg-type]
+                    page = find_page(database, **filters, limit=limit, before=before, looks=looks)
                     assert len(page.artifacts) <= limit
                     seen += [artifact.artifact_id for artifact in page.artifacts]
                     before = page.next
