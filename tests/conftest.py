@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+# Other tests than those of its own folder run the shapes.
+pytest.register_assert_rewrite("tests.contract.shapes")
+
 # Where a shell without job control started the tests in the background, they and what they start would ignore Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,8 +12,7 @@ import pytest
 from tests.cluster import package_runner
 from tests.conftest import Penstock
 from tests.contract.backend import Outcome, Project, Store
-from tests.contract.shapes import SHAPES, Shape
-from tests.contract.test_shapes import assert_fulfils
+from tests.contract.shapes import SHAPES, Shape, run_shape
 
 ENVIRONMENT = """\
 environments:
@@ -61,15 +60,4 @@ def test_most_shapes_are_run() -> None:
 
 @pytest.mark.parametrize("shape", ON_A_CLUSTER, ids=lambda shape: shape.name)
 def test_shape(shape: Shape, penstock: Penstock, tmp_path: Path) -> None:
-    project = Project.make(tmp_path)
-    backend = PackageBackend(penstock)
-    outcomes: list[Outcome] = []
-    for expected in shape.rounds:
-        if expected.nodes is not None:
-            project.declare(shape.name, expected.nodes)
-        if expected.prepare is not None:
-            expected.prepare(project, outcomes)
-        outcomes.append(backend.run(project, shape.source, expected.options))
-        assert_fulfils(outcomes[-1], expected)
-        if expected.check is not None:
-            expected.check(project, outcomes)
+    run_shape(shape, PackageBackend(penstock), Project.make(tmp_path))
