@@ -25,7 +25,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from penstock.backends.local import protocol
+from penstock.backends.local import huge_pages, protocol
 
 # Only what nodes use; `tfx.v1` would add half of Google Cloud's clients.
 PRELOADED = (
@@ -138,6 +138,9 @@ class Zygote:
         client.connection.close()
         for job in client.jobs.values():
             _signal_group(job.pid, signal.SIGKILL)
+        if not self._clients:
+            # It takes half a second, and now nobody waits. While children run it would give them copies.
+            huge_pages.gather()
         self._idle_since = time.monotonic()
 
     def _send(self, client: _Client, message: protocol.Message) -> None:
