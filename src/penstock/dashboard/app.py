@@ -52,7 +52,7 @@ class NotFoundError(PenstockError):
 
 def create_app(settings: Settings) -> FastAPI:
     """Makes the dashboard of a store."""
-    from penstock.dashboard import api
+    from penstock.dashboard.api import OPERATIONS
     from penstock.dashboard.pages import PAGES
 
     guard = Guard(settings)
@@ -94,7 +94,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.context = context
     for router in PAGES:
         app.include_router(router, include_in_schema=False)
-    app.include_router(api.router)
+    for router in OPERATIONS:
+        app.include_router(router)
     app.add_api_route("/static/{name}", _static, include_in_schema=False)
     app.add_api_route("/health", _health, include_in_schema=False)
     app.add_exception_handler(PenstockError, _on_error)

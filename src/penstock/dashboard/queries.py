@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import Annotated
-
-from fastapi import Depends, Query
 
 from penstock.errors import UsageError
 
@@ -90,10 +87,3 @@ def names(name: str, values: Sequence[str], allowed: Collection[str]) -> list[st
     """Values that are each one of some, without empty ones and repetitions."""
     chosen = [choice(name, value, allowed) for value in values]
     return list(dict.fromkeys(value for value in chosen if value is not None))
-
-
-def _page_limit(limit: Annotated[str | None, Query(description="How many at most, to 200.")] = None) -> int:
-    return whole("limit", limit, 1, 200) or PAGE_SIZE
-
-
-PageLimit = Annotated[int, Depends(_page_limit)]

@@ -11,13 +11,14 @@ from urllib.parse import quote, unquote_to_bytes
 
 import plotly  # type: ignore[import-untyped]
 import pytest
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.routing import APIRoute
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 import penstock
-from penstock.dashboard import api
+from penstock.dashboard.api import OPERATIONS
 from penstock.dashboard.app import create_app
 from penstock.dashboard.pages import PAGES
 from penstock.dashboard.settings import Settings
@@ -92,7 +93,7 @@ def ask(app: Any, path: str) -> tuple[int, str]:
 
 def routes(app: Any) -> list[APIRoute]:
     """Every page and every operation of the API that is read, and what the application serves itself."""
-    found = [*app.routes, *(route for router in (*PAGES, api.router) for route in router.routes)]
+    found = [*app.routes, *(route for router in (*PAGES, *OPERATIONS) for route in router.routes)]
     return [route for route in found if isinstance(route, APIRoute) and "GET" in (route.methods or ())]
 
 
@@ -123,20 +124,20 @@ def test_no_hostile_path_leads_anywhere(
     assert [path for path in outside if not path.is_relative_to(sys.base_prefix)] == []
 
 
-def query_parameters(dependant: Any) -> list[Any]:
+def query_parameters(route: APIRoute) -> list[str]:
     """What a route reads from the address, by itself or through what it depends on."""
-    return [*dependant.query_params, *(one for inner in dependant.dependencies for one in query_parameters(inner))]
+    return [field.alias for field in get_flat_params(route.dependant) if field.alias not in route.param_convertors]
 
 
 def asked(app: Any) -> list[tuple[str, str]]:
     """Each page with each thing its address may ask for."""
     return [
-        (route.path, parameter.alias)
+        (route.path, name)
         for route in routes(app)
         # Which choices the page of an artifact has depends on its kind; tests/dashboard has those of all kinds.
         if route.path != "/artifacts/{artifact_id}"
-        for parameter in query_parameters(route.dependant)
-        if parameter.alias not in FREE_TEXTS
+        for name in query_parameters(route)
+        if name not in FREE_TEXTS
     ]
 
 

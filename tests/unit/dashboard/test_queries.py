@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from starlette.testclient import TestClient
 
 from benchmarks.dashboard import MOST_QUERIES, counted
-from penstock.dashboard import api
+from penstock.dashboard.api import OPERATIONS
 from penstock.dashboard.pages import PAGES
 from tests.unit.dashboard.conftest import BAD, GOOD, Store
 
@@ -29,7 +29,7 @@ def pages(store: Store) -> Iterator[str]:
         "name": ["taxi"],
         "pipeline": ["taxi"],
     }
-    for route in (route for router in (*PAGES, api.router) for route in router.routes):
+    for route in (route for router in (*PAGES, *OPERATIONS) for route in router.routes):
         if not isinstance(route, APIRoute) or "GET" not in (route.methods or ()) or _LEFT_OUT.search(route.path):
             continue
         names = re.findall(r"{(\w+)[^}]*}", route.path)

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from penstock.dashboard import app, charts, histograms, queries
 from penstock.dashboard.guard import visitor_of
+from penstock.dashboard.lists import ArtifactQuery
 from penstock.dashboard.pages import kinds
-from penstock.dashboard.queries import PageLimit
 from penstock.dashboard.redaction import shown_values
 from penstock.errors import ArtifactNotFoundError
 from penstock.metadata import artifacts as records
 from penstock.metadata.around import model_run_beside
 from penstock.metadata.artifacts import Artifact
 from penstock.metadata.database import Database
-from penstock.metadata.executions import ARTIFACT_STATES, Execution, executions_of_run
+from penstock.metadata.executions import ARTIFACT_STATES, Execution
 from penstock.metadata.lineage import Lineage, neighbours
 from penstock.metadata.metrics import EVALUATION, Evaluation, evaluation_of
-from penstock.metadata.runs import Summary, find_run, find_summaries, summaries_beside
+from penstock.metadata.runs import Summary, find_summaries, summaries_beside
 from penstock.metadata.series import newest_of_type
 
 _STATISTICS, _SCHEMA, _BLESSING, _MODEL_RUN = "statistics", "schema", "blessing", "model_run"
@@ -45,70 +45,21 @@ class Step:
 
 
 @router.get("/artifacts")
-def list_artifacts(
-    request: Request,
-    limit: PageLimit,
-    type: str | None = None,
-    pipeline: str | None = None,
-    run: str | None = None,
-    state: str | None = None,
-    before: str | None = None,
-) -> Response:
+def list_artifacts(request: Request, query: Annotated[ArtifactQuery, Query()]) -> Response:
     """The artifacts that fit, newest first."""
     context = app.context_of(request)
     with context.connections.reading() as database:
         types, pipelines = records.artifact_types(database), records.pipeline_names(database)
-        page = artifact_page(
-            database,
-            types=types,
-            pipelines=pipelines,
-            type=type,
-            pipeline=pipeline,
-            run=run,
-            state=state,
-            before=before,
-            limit=limit,
-        )
-    filters = {"type": type, "pipeline": pipeline, "run": run, "state": state}
+        page = query.read(database, types, pipelines)
     values: dict[str, Any] = {
         "title": "Artifacts",
         "page": page,
         "types": types,
         "pipelines": pipelines,
         "states": ARTIFACT_STATES,
-        "filters": filters,
-        "is_filtered": any(filters.values()) or before is not None,
-        "before": before,
-        "limit": limit if limit != queries.PAGE_SIZE else None,
+        **query.shown(),
     }
     return context.pages.page(request, "artifacts.html", values)
-
-
-def artifact_page(
-    database: Database,
-    *,
-    types: Sequence[str],
-    pipelines: Sequence[str],
-    type: str | None,
-    pipeline: str | None,
-    run: str | None,
-    state: str | None,
-    before: str | None,
-    limit: int,
-) -> records.ArtifactPage:
-    """Reads a page of artifacts. Raises BadQueryError for filters and page tokens that cannot be."""
-    run_id = queries.run_token("run", run)
-    if run_id is not None and find_run(database, run_id) is None and not executions_of_run(database, run_id):
-        raise queries.BadQueryError(f"run: there is no run {run_id!r}.")
-    return records.find_page(
-        database,
-        type=queries.choice("type", type, types),
-        pipeline=queries.choice("pipeline", pipeline, pipelines),
-        run=run_id,
-        state=queries.choice("state", state, ARTIFACT_STATES),
-        limit=limit,
-        before=queries.whole("before", before, 1),
-    )
 
 
 @router.get("/artifacts/{artifact_id}")
