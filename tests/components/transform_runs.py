@@ -14,19 +14,15 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from penstock.engine import tfdv_shim
+import tensorflow_data_validation as tfdv
+from tfx.components.transform import executor
+from tfx.components.util import examples_utils
+from tfx.dsl.components.base import base_beam_executor
+from tfx.proto import example_gen_pb2
+from tfx.types import standard_artifacts, standard_component_specs
+from tfx.utils import io_utils
 
-tfdv_shim.install()
-
-import tensorflow_data_validation as tfdv  # noqa: E402
-from tfx.components.transform import executor  # noqa: E402
-from tfx.components.util import examples_utils  # noqa: E402
-from tfx.dsl.components.base import base_beam_executor  # noqa: E402
-from tfx.proto import example_gen_pb2  # noqa: E402
-from tfx.types import standard_artifacts, standard_component_specs  # noqa: E402
-from tfx.utils import io_utils  # noqa: E402
-
-from penstock.beam import (  # noqa: E402
+from penstock.beam import (
     cached_sizes,
     fast_reading,
     fast_writing,
@@ -36,7 +32,7 @@ from penstock.beam import (  # noqa: E402
     signatures,
     traces,
 )
-from tests.components.ingestion_helpers import ONE_WORKER, ingest  # noqa: E402
+from tests.components.ingestion_helpers import ONE_WORKER, ingest
 
 OUTPUTS = {
     standard_component_specs.TRANSFORM_GRAPH_KEY: standard_artifacts.TransformGraph,

@@ -1,7 +1,0 @@
-"""Lets any of these tests import TensorFlow Data Validation first, see `penstock.engine.tfdv_shim`."""
-
-from __future__ import annotations
-
-from penstock.engine import tfdv_shim
-
-tfdv_shim.install()
