@@ -105,7 +105,8 @@ def _spoil_containers(change: Callable[[Any], None]) -> Callable[[list[Any]], No
 
 def _add_config(key: str, value: str) -> Callable[[list[Any]], None]:
     def spoil(manifests: list[Any]) -> None:
-        next(iter(of_kind(manifests, "ConfigMap").values()))["data"] = {key: value}  # type: ignore[index]
+        config: Any = next(iter(of_kind(manifests, "ConfigMap").values()))
+        config["data"] = {key: value}
 
     return spoil
 
