@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from penstock.dashboard import histograms, intervals, logs, rendering, slices
 from penstock.dashboard.app import create_app
-from penstock.dashboard.pages.artifacts import schema_differences, statistics_values
+from penstock.dashboard.pages.artifacts import ViewQuery, schema_differences, statistics_values
 from penstock.dashboard.settings import Settings
 from penstock.metadata import notes, plots, recording
 from penstock.metadata.database import connect
@@ -360,7 +360,7 @@ def test_statistics_of_two_splits_are_sorted_by_what_changed_most() -> None:
             },
         }
     }
-    values = statistics_values(content, None, {"a": None, "b": None, "order": None})
+    values = statistics_values(content, None, ViewQuery())
     assert [row.name for row in values["rows"]] == ["moved", "calm"]
     assert (values["first"], values["second"]) == ("train", "eval")
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from benchmarks.dashboard import MOST_QUERIES, counted
 from penstock.dashboard import serving
 from penstock.dashboard.app import create_app
-from penstock.dashboard.pages.artifacts import statistics_values
+from penstock.dashboard.pages.artifacts import ViewQuery, statistics_values
 from penstock.dashboard.pages.nodes import attempt_rows
 from penstock.dashboard.settings import Settings
 from penstock.metadata import recording
@@ -180,8 +180,7 @@ def test_why_there_are_no_rows_is_told_in_words(made: Made) -> None:
 
 def test_statistics_are_sorted_and_narrowed(client: TestClient, made: Made) -> None:
     def names(**query: str) -> list[str]:
-        empty = dict.fromkeys(("a", "b", "order", "kind"))
-        return [row.name for row in statistics_values(STATISTICS, None, {**empty, **query})["rows"]]
+        return [row.name for row in statistics_values(STATISTICS, None, ViewQuery(**query))["rows"]]
 
     assert names(order="missing") == ["hour", "trip_miles", "company"]
     assert names(order="zeros") == ["trip_miles", "hour", "company"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from penstock.dashboard import app, charts, histograms, queries
@@ -44,6 +45,24 @@ class Step:
     outputs: Sequence[tuple[str, Artifact]]
 
 
+class ViewQuery(BaseModel):
+    """What the page of an artifact can be asked for: any text, until it is checked.
+
+    Attributes:
+        a: the split of statistics to show.
+        b: the split to lay over it.
+        against: the id of another artifact of its type to compare with.
+        order: what features are sorted by.
+        kind: only features of this kind.
+    """
+
+    a: str | None = None
+    b: str | None = None
+    against: str | None = None
+    order: str | None = None
+    kind: str | None = None
+
+
 @router.get("/artifacts")
 def list_artifacts(request: Request, query: Annotated[ArtifactQuery, Query()]) -> Response:
     """The artifacts that fit, newest first."""
@@ -63,23 +82,15 @@ def list_artifacts(request: Request, query: Annotated[ArtifactQuery, Query()]) -
 
 
 @router.get("/artifacts/{artifact_id}")
-def show_artifact(
-    request: Request,
-    artifact_id: int,
-    a: str | None = None,
-    b: str | None = None,
-    against: str | None = None,
-    order: str | None = None,
-    kind: str | None = None,
-) -> Response:
-    """An artifact's page. Of statistics `a` and `b` choose splits; `against` is another artifact to compare with."""
+def show_artifact(request: Request, artifact_id: int, query: Annotated[ViewQuery, Query()]) -> Response:
+    """An artifact's page."""
     context = app.context_of(request)
     check_id(artifact_id)
     with context.connections.reading() as database:
         around = neighbours(database, artifact_id)
         artifact = around.artifacts[artifact_id]
         properties = records.read_properties(database, [artifact_id])[artifact_id]
-        compared = queries.whole("against", against, 1)
+        compared = queries.whole("against", query.against, 1)
         summaries = find_summaries(database, [artifact_id, *([compared] if compared else [])])
         summary = summaries.get(artifact_id)
         if summary is not None and not sees_rows(request):
@@ -102,7 +113,7 @@ def show_artifact(
                 artifact,
                 summary,
                 summaries.get(compared) if compared else None,
-                {"a": a, "b": b, "against": against, "order": order, "kind": kind},
+                query,
                 values["made_by"],
             )
     # What a frame shows may bring styles of its own, and nothing else.
@@ -134,7 +145,7 @@ def _of_kind(
     artifact: Artifact,
     summary: Summary,
     compared: Summary | None,
-    query: Mapping[str, str | None],
+    query: ViewQuery,
     made_by: Sequence[Step],
 ) -> dict[str, Any]:
     """What the page of a kind of artifact needs beyond its summary."""
@@ -142,7 +153,7 @@ def _of_kind(
     other: Summary | None = None
     may_see_rows = sees_rows(request)
     if summary.kind in _COMPARABLE:
-        against = queries.whole("against", query["against"], 1)
+        against = queries.whole("against", query.against, 1)
         same_type = newest_of_type(database, artifact.type, queries.PAGE_SIZE)
         values["others"] = [entry for entry in same_type if entry.artifact_id != artifact.artifact_id]
         values["against"] = against
@@ -188,22 +199,20 @@ def _curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Any]:
     return {tag: _curve(tag, points) for tag, points in curves.items() if points}
 
 
-def statistics_values(
-    content: Mapping[str, Any], other: Mapping[str, Any] | None, query: Mapping[str, str | None]
-) -> dict[str, Any]:
+def statistics_values(content: Mapping[str, Any], other: Mapping[str, Any] | None, query: ViewQuery) -> dict[str, Any]:
     """Two sets of statistics over one another: two splits of one artifact, or splits of two artifacts."""
     splits, other_splits = content["splits"], (other or content)["splits"]
-    first = queries.choice("a", query["a"], splits) if query["a"] else next(iter(splits), None)
-    if query["b"]:
-        second = queries.choice("b", query["b"], other_splits)
+    first = queries.choice("a", query.a, splits) or next(iter(splits), None)
+    if query.b:
+        second = queries.choice("b", query.b, other_splits)
     elif other is not None:
         second = first if first in other_splits else next(iter(other_splits), None)
     else:
         second = next((name for name in splits if name != first), None)
-    order = queries.choice("order", query["order"], _ORDERS) or ("change" if second is not None else "name")
+    order = queries.choice("order", query.order, _ORDERS) or ("change" if second is not None else "name")
     one = splits.get(first, {"examples": 0, "features": []})
     rows = histograms.rows(one, other_splits.get(second) if second is not None else None)
-    facet = queries.choice("kind", query.get("kind"), _FACETS)
+    facet = queries.choice("kind", query.kind, _FACETS)
     if facet is not None:
         # Whole numbers may be categories, too.
         rows = [row for row in rows if ("mean" in row.either) == (facet == "numeric")]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
 from penstock.dashboard import app, bars, plot_series, queries, slices, words
@@ -30,6 +31,22 @@ _RATES = ("false_positive_rate", "false_negative_rate")
 _WHOLE = "whole"
 
 router = APIRouter()
+
+
+class SlicesQuery(BaseModel):
+    """What the address of a page of slices can ask for: any text, until it is checked. What it means says `Choice`."""
+
+    metric: str | None = None
+    feature: str | None = None
+    least: str | None = None
+    order: str | None = None
+    desc: str | None = None
+    slice: Sequence[str] = ()
+    thresholds: str | None = None
+    against: str | None = None
+    by: str | None = None
+    group: str | None = None
+    of: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,46 +97,20 @@ class Choice:
 
 
 @router.get("/artifacts/{artifact_id}/slices")
-def show_slices(
-    request: Request,
-    artifact_id: int,
-    metric: str | None = None,
-    feature: str | None = None,
-    least: str | None = None,
-    order: str | None = None,
-    desc: str | None = None,
-    slice: Annotated[Sequence[str], Query()] = (),
-    thresholds: str | None = None,
-    against: str | None = None,
-    by: str | None = None,
-    group: str | None = None,
-    of: str | None = None,
-) -> Response:
+def show_slices(request: Request, artifact_id: int, query: Annotated[SlicesQuery, Query()]) -> Response:
     """An evaluation's slices."""
     context = app.context_of(request)
     check_id(artifact_id)
     with context.connections.reading() as database:
         # Both at once; whether the other one is any is checked with the rest of the address.
-        asked = [artifact_id, *([int(against)] if against and against.isascii() and against.isdigit() else [])]
+        against = query.against or ""
+        asked = [artifact_id, *([int(against)] if against.isascii() and against.isdigit() else [])]
         found_artifacts = records.read_artifacts(database, [name for name in asked if name < LARGEST_ID])
         if artifact_id not in found_artifacts:
             raise records.not_found(database, artifact_id)
         evaluations = context.evaluations.read(database, list(found_artifacts.values()))
         evaluation = _known(evaluations, artifact_id)
-        choice = choose(
-            evaluation,
-            metric=metric,
-            feature=feature,
-            least=least,
-            order=order,
-            desc=desc,
-            slices_=slice,
-            thresholds=thresholds,
-            against=against,
-            by=by,
-            group=group,
-            of=of,
-        )
+        choice = choose(evaluation, query)
         other = None if choice.against is None else _known(evaluations, choice.against)
         values = slices_values(database, evaluation, other, choice)
         others = newest_evaluations(database, queries.PAGE_SIZE)
@@ -162,42 +153,28 @@ def _known(evaluations: Mapping[int, Evaluation], artifact_id: int) -> Evaluatio
     return evaluations[artifact_id]
 
 
-def choose(
-    evaluation: Evaluation,
-    *,
-    metric: str | None,
-    feature: str | None,
-    least: str | None,
-    order: str | None,
-    desc: str | None,
-    slices_: Sequence[str],
-    thresholds: str | None,
-    against: str | None,
-    by: str | None,
-    group: str | None,
-    of: str | None,
-) -> Choice:
+def choose(evaluation: Evaluation, query: SlicesQuery) -> Choice:
     """Checks what an address asks for against what the evaluation has, and fills in the rest."""
     metrics = metric_names(evaluation.slices)
     features = [",".join(names) for names in sliced_features(evaluation)]
     keys = {plots.slice_key(row.slice) for row in evaluation.slices}
     if not metrics:
         raise app.NotFoundError(f"Evaluation {evaluation.artifact_id} has no metrics.")
-    chosen = queries.names("slice", slices_, keys)
-    least_examples = queries.whole("least", least, 0)
+    chosen = queries.names("slice", query.slice, keys)
+    least_examples = queries.whole("least", query.least, 0)
     return Choice(
-        metric=queries.choice("metric", metric, metrics) or key_metric(evaluation) or metrics[0],
-        features=queries.choice("feature", feature, features) or (features[0] if features else ""),
+        metric=queries.choice("metric", query.metric, metrics) or key_metric(evaluation) or metrics[0],
+        features=queries.choice("feature", query.feature, features) or (features[0] if features else ""),
         least=LEAST_EXAMPLES if least_examples is None else least_examples,
-        order=queries.choice("order", order, [*_COLUMNS, *metrics]),
-        is_descending=queries.choice("desc", desc, ["1"]) is not None,
+        order=queries.choice("order", query.order, [*_COLUMNS, *metrics]),
+        is_descending=queries.choice("desc", query.desc, ["1"]) is not None,
         chosen=[key for key in chosen if key != plots.slice_key({})][:_MOST_CHOSEN],
-        thresholds=_thresholds(thresholds),
-        against=queries.whole("against", against, 1),
-        by=queries.choice("by", by, metrics),
-        group=queries.choice("group", group, keys) or plots.slice_key({}),
+        thresholds=_thresholds(query.thresholds),
+        against=queries.whole("against", query.against, 1),
+        by=queries.choice("by", query.by, metrics),
+        group=queries.choice("group", query.group, keys) or plots.slice_key({}),
         # Which parts there are stands with the plots, which are read after this.
-        part=of or None,
+        part=query.of or None,
     )
 
 

@@ -8,9 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from penstock.cli import output
-from penstock.dashboard import app, charts, queries, words
-from penstock.dashboard.rendering import url
+from penstock.dashboard import app, queries, trends, words
 from penstock.metadata import plots
 from penstock.metadata.artifacts import pipeline_names
 from penstock.metadata.metrics import metric_names
@@ -48,17 +46,6 @@ def show_models(
         for gate in (points[-1].evaluation.thresholds if points else ())
         if gate.metric == name and plots.slice_key(gate.slice) == key and gate.baseline is None
     ]
-    marks = [
-        charts.ChartPoint(
-            index,
-            value,
-            f"{output.exact(point.created_at)}: {words.number(value)}, run {point.run_id}",
-            url(f"/artifacts/{point.artifact_id}/slices", metric=name),
-        )
-        for index, (point, value) in enumerate(zip(points, values, strict=True))
-        if value is not None
-    ]
-    ends = [output.exact(points[index].created_at) or "" for index in (0, -1)] if points else ["", ""]
     content: dict[str, Any] = {
         "title": "Models",
         "pipelines": pipelines,
@@ -67,9 +54,7 @@ def show_models(
         "pipeline": chosen,
         "metric": name,
         "slice": key,
-        "chart": charts.line(
-            marks, x_labels=(ends[0][:10], ends[1][:10]), label=f"{name} over models", width=1000, height=240
-        ),
+        "chart": trends.draw(points, values, name, width=1000, height=240),
         "gates": bounds,
         "rows": list(zip(points, values, strict=True))[::-1],
         "most": _MOST,

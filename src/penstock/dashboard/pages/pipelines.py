@@ -12,13 +12,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
 from penstock.cli import output
-from penstock.dashboard import app, charts, compiled, due, ir, layout, queries, words
+from penstock.dashboard import app, compiled, due, ir, layout, queries, trends, words
 from penstock.dashboard.declarations import Declared, default_text
 from penstock.dashboard.due import ScheduleState
 from penstock.dashboard.pages.actions import until_recorded
 from penstock.dashboard.pages.forms import ParameterField, field_errors, fields_of, read_form, typed
 from penstock.dashboard.pages.runs import PipelineState, pipeline_states
-from penstock.dashboard.rendering import segment, url
+from penstock.dashboard.rendering import segment
 from penstock.errors import PenstockError
 from penstock.metadata import runs as records
 from penstock.metadata import schedules, tags, versions
@@ -262,19 +262,7 @@ def _chart(points: Sequence[Point]) -> dict[str, Any]:
     if metric is None:
         return {"metric": None, "chart": None}
     values = [overall_metrics(point.evaluation).get(metric) for point in points]
-    marks = [
-        charts.ChartPoint(
-            index,
-            value,
-            f"{output.exact(point.created_at)}: {words.number(value)}, run {point.run_id}",
-            url(f"/artifacts/{point.artifact_id}/slices", metric=metric),
-        )
-        for index, (point, value) in enumerate(zip(points, values, strict=True))
-        if value is not None
-    ]
-    ends = [(output.exact(points[index].created_at) or "")[:10] for index in (0, -1)]
-    chart = charts.line(marks, x_labels=(ends[0], ends[1]), label=f"{metric} over models", width=640, height=160)
-    return {"metric": metric, "chart": chart}
+    return {"metric": metric, "chart": trends.draw(points, values, metric, width=640, height=160)}
 
 
 def _before(known: Sequence[Version], later: Version) -> Version:
