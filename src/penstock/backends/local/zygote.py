@@ -22,6 +22,7 @@ import struct
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,6 +79,7 @@ class Zygote:
         self._idle_seconds = idle_seconds
         self._selector = selectors.DefaultSelector()
         self._clients: set[_Client] = set()
+        self._gathering: Iterator[None] = iter(())
         # Whoever started it is about to connect, however short it may be idle afterwards.
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
 
@@ -85,12 +87,24 @@ class Zygote:
         """Serves until nobody has been connected for the idle time."""
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         while True:
-            left = self._idle_since + self._idle_seconds - time.monotonic()
-            if not self._clients and left <= 0:
+            if not self._clients and self._idle_left() <= 0:
                 return
-            for key, _ in self._selector.select(None if self._clients else left):
+            for key, _ in self._wait():
                 callback, *arguments = key.data if isinstance(key.data, tuple) else (key.data,)
                 callback(*arguments)
+
+    def _idle_left(self) -> float:
+        return self._idle_since + self._idle_seconds - time.monotonic()
+
+    def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
+        """Waits for something to do; while nobody is connected, also for the idle time to end."""
+        if self._clients:
+            return self._selector.select()
+        for _ in self._gathering:
+            ready = self._selector.select(0)
+            if ready:
+                return ready
+        return self._selector.select(max(0.0, self._idle_left()))
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -139,8 +153,8 @@ class Zygote:
         for job in client.jobs.values():
             _signal_group(job.pid, signal.SIGKILL)
         if not self._clients:
-            # It takes half a second, and now nobody waits. While children run it would give them copies.
-            huge_pages.gather()
+            # While children run they would be left with copies of their own.
+            self._gathering = huge_pages.gather()
         self._idle_since = time.monotonic()
 
     def _send(self, client: _Client, message: protocol.Message) -> None:
