@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,27 +30,47 @@ class Store:
     artifacts: dict[str, int]
 
 
+class Maker:
+    """Records executions of the pipeline `taxi` that make an artifact each.
+
+    Attributes:
+        writer: records what is not so simple.
+        artifacts: ids of what was made, by its name.
+        executions: ids of the executions, by the names of what they made.
+    """
+
+    def __init__(self, location: StoreLocation):
+        self.writer = StoreWriter(location)
+        self.artifacts: dict[str, int] = {}
+        self.executions: dict[str, int] = {}
+
+    def make(
+        self, name: str, node: str, type_: str, inputs: Sequence[str] = (), *, run: str = GOOD, **properties: Any
+    ) -> None:
+        """Records that a node made an artifact of a type, of what was made before under the names of `inputs`."""
+        self.executions[name], [self.artifacts[name]] = self.writer.execute(
+            "taxi",
+            run,
+            node,
+            inputs={key: [self.artifacts[key]] for key in inputs},
+            outputs={name: [self.writer.artifact(type_, f"/data/{name}", properties)]},
+        )
+
+
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Two runs of one pipeline, the newer one failed; the older made examples, a model and an evaluation of it."""
     location = StoreLocation(tmp_path_factory.mktemp("dashboard") / "store")
-    writer = StoreWriter(location)
-    made: dict[str, int] = {}
-
-    def make(node: str, type_: str, key: str, inputs: dict[str, list[int]], **properties: Any) -> int:
-        execution, [artifact] = writer.execute(
-            "taxi", GOOD, node, inputs=inputs, outputs={key: [writer.artifact(type_, f"/data/{key}", properties)]}
-        )
-        made[key] = artifact
-        return execution
-
+    maker = Maker(location)
+    maker.make("examples", "examples", "Examples")
+    maker.make("model", "trainer", "Model", ["examples"])
+    maker.make("evaluation", "evaluator", "ModelEvaluation", ["model", "examples"])
+    made = maker.artifacts
     executions = {
-        "examples": make("examples", "Examples", "examples", {}),
-        "trainer": make("trainer", "Model", "model", {"examples": [made["examples"]]}),
+        "examples": maker.executions["examples"],
+        "trainer": maker.executions["model"],
+        "evaluator": maker.executions["evaluation"],
     }
-    executions["evaluator"] = make(
-        "evaluator", "ModelEvaluation", "evaluation", {"model": [made["model"]], "examples": [made["examples"]]}
-    )
     nodes = [("examples", "CsvExampleGen"), ("trainer", "Trainer"), ("evaluator", "Evaluator")]
     with connect(location, create=True) as database:
         recording.create_run(

@@ -8,7 +8,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from penstock.metadata.database import connect
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import ATTEMPTS, NodeRecord
 from penstock.summaries import files
-from tests.integration.metadata.stores import StoreWriter
+from tests.unit.dashboard.conftest import GOOD, Maker, Store
 
 ROW = {"company": "Blue <Cab>", "trip_miles": 2.5, "hours": [1, 2], "empty": None}
 SIGNATURES = {
@@ -51,52 +50,32 @@ STATISTICS = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Made:
-    """The store, and ids of artifacts in it."""
-
-    location: StoreLocation
-    ids: dict[str, int]
-
-
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Examples of three spans, a model made of the last of them and pushed twice, anomalies, and a report."""
     location = StoreLocation(tmp_path_factory.mktemp("kinds") / "store")
-    writer = StoreWriter(location)
-    ids: dict[str, int] = {}
-    executions: dict[str, int] = {}
-
-    def make(
-        name: str, node: str, type_: str, inputs: dict[str, list[int]], run: str = "r1", **properties: Any
-    ) -> None:
-        key = type_.lower()
-        executions[name], [ids[name]] = writer.execute(
-            "taxi", run, node, inputs=inputs, outputs={key: [writer.artifact(type_, f"/data/{name}", properties)]}
-        )
-
+    maker = Maker(location)
     for span in (9, 10, 11):
-        make(f"examples{span}", "examples", "Examples", {}, f"r{span}", span=span, version=0)
-    make("other", "others", "Examples", {})
-    make("statistics", "statistics", "ExampleStatistics", {"examples": [ids["examples11"]]})
-    make("schema", "schema", "Schema", {"statistics": [ids["statistics"]]})
-    checked = {"statistics": [ids["statistics"]], "schema": [ids["schema"]]}
-    make("anomalies", "validator", "ExampleAnomalies", checked)
+        maker.make(f"examples{span}", "examples", "Examples", run=f"r{span}", span=span, version=0)
+    maker.make("other", "others", "Examples")
+    maker.make("statistics", "statistics", "ExampleStatistics", ["examples11"])
+    maker.make("schema", "schema", "Schema", ["statistics"])
+    maker.make("anomalies", "validator", "ExampleAnomalies", ["statistics", "schema"])
+    ids, writer = maker.artifacts, maker.writer
     _, [ids["model"], ids["model_run"]] = writer.execute(
         "taxi",
-        "r1",
+        GOOD,
         "trainer",
         inputs={"examples": [ids["examples11"]], "schema": [ids["schema"]]},
         outputs={"model": [writer.artifact("Model", "/data/model")], "run": [writer.artifact("ModelRun", "/data/run")]},
     )
-    for name in ("pushed9", "pushed10"):
-        make(name, "pusher", "PushedModel", {"model": [ids["model"]]})
-    make("not_pushed", "pusher", "PushedModel", {"model": [ids["model"]]})
-    make("report", "reporter", "Report", {})
+    for name in ("pushed9", "pushed10", "not_pushed"):
+        maker.make(name, "pusher", "PushedModel", ["model"])
+    maker.make("report", "reporter", "Report")
     with connect(location, create=True) as database:
         for span in (9, 10, 11):
             recording.create_run(database, f"r{span}", "taxi", nodes=[("examples", "CsvExampleGen")])
-            recording.set_node(database, f"r{span}", "examples", execution_id=executions[f"examples{span}"])
+            recording.set_node(database, f"r{span}", "examples", execution_id=maker.executions[f"examples{span}"])
             content: dict[str, Any] = {"splits": {"train": 20 * span, "eval": 10 * span}}
             if span == 11:
                 content["rows"] = {"train": [ROW, {"company": "Red"}], "eval": []}
@@ -114,11 +93,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         refused = {"pushed": False, "destination": None, "version": None}
         recording.put_summary(database, ids["not_pushed"], "pushed_model", refused)
         documents = [
-            {
-                "name": "report.html",
-                "kind": "html",
-                "text": "<h1 style='color:red'>A \"report\"</h1><script>1</script>",
-            },
+            {"name": "report.html", "kind": "html", "text": REPORT},
             {"name": "notes.md", "kind": "markdown", "text": "# <b>notes</b>"},
             {"name": "facts.json", "kind": "text", "text": '{"a": "<i>"}'},
         ]
@@ -126,26 +101,26 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             database, ids["report"], "files", {"files": [["report.html", 99]], "number": 1, "bytes": 99,
                                                "documents": documents}
         )  # fmt: skip
-    return Made(location, ids)
+    return Store(location, ids)
 
 
-def browse(made: Made, **settings: Any) -> TestClient:
+def browse(made: Store, **settings: Any) -> TestClient:
     return TestClient(create_app(Settings(made.location, **settings)), base_url="http://localhost")
 
 
 @pytest.fixture
-def client(made: Made) -> Iterator[TestClient]:
+def client(made: Store) -> Iterator[TestClient]:
     with browse(made) as found:
         yield found
 
 
-def page_of(client: TestClient, made: Made, name: str, query: str = "") -> str:
-    answer = client.get(f"/artifacts/{made.ids[name]}{query}")
+def page_of(client: TestClient, made: Store, name: str, query: str = "") -> str:
+    answer = client.get(f"/artifacts/{made.artifacts[name]}{query}")
     assert answer.status_code == 200
     return answer.text
 
 
-def test_examples_are_counted_by_split_and_span(client: TestClient, made: Made) -> None:
+def test_examples_are_counted_by_split_and_span(client: TestClient, made: Store) -> None:
     page = page_of(client, made, "examples10")
     splits = page.partition('id="splits"')[2].partition("</table>")[0]
     assert re.findall(r"<td>(\w+)</td><td class=\"right\">([\d,]+)</td>", splits) == [
@@ -154,11 +129,11 @@ def test_examples_are_counted_by_split_and_span(client: TestClient, made: Made) 
     table = page.partition('id="spans"')[2].partition("</table>")[0]
     assert re.findall(r'<tr[^>]*><td class="right">(\d+)</td>', table) == ["11", "10", "9"]
     assert "330" not in table and "220" in table
-    assert f'href="/artifacts/{made.ids["other"]}"' not in table
+    assert f'href="/artifacts/{made.artifacts["other"]}"' not in table
 
 
-def test_rows_are_shown_to_admins_where_the_dashboard_was_told_so(made: Made) -> None:
-    path = f"/artifacts/{made.ids['examples11']}"
+def test_rows_are_shown_to_admins_where_the_dashboard_was_told_so(made: Store) -> None:
+    path = f"/artifacts/{made.artifacts['examples11']}"
     tokens = {f"{name}token": f"{name or 'operator_'}token-0123456789" for name in ("", "viewer_", "admin_")}
     seen = {}
     for shows_rows in (False, True):
@@ -173,12 +148,12 @@ def test_rows_are_shown_to_admins_where_the_dashboard_was_told_so(made: Made) ->
     assert seen == {(True, "admin_token"): (True, True)}
 
 
-def test_why_there_are_no_rows_is_told_in_words(made: Made) -> None:
+def test_why_there_are_no_rows_is_told_in_words(made: Store) -> None:
     assert "--show-rows" in page_of(browse(made), made, "examples11")
     assert "sample_rows" in page_of(browse(made, shows_rows=True), made, "examples10")
 
 
-def test_statistics_are_sorted_and_narrowed(client: TestClient, made: Made) -> None:
+def test_statistics_are_sorted_and_narrowed(client: TestClient, made: Store) -> None:
     def names(**query: str) -> list[str]:
         return [row.name for row in statistics_values(STATISTICS, None, ViewQuery(**query))["rows"]]
 
@@ -192,29 +167,29 @@ def test_statistics_are_sorted_and_narrowed(client: TestClient, made: Made) -> N
     assert [share for share, _ in quantiles] == ["0 %", "25.0 %", "50.0 %", "75.0 %", "100 %"]
     assert [value.strip() for _, value in quantiles] == ["0", "0.5", "1.25", "4", "9"]
     for wrong in ("order=x", "kind=x"):
-        assert client.get(f"/artifacts/{made.ids['statistics']}?{wrong}").status_code == 400
+        assert client.get(f"/artifacts/{made.artifacts['statistics']}?{wrong}").status_code == 400
 
 
-def test_anomalies_name_the_statistics_and_the_schema(client: TestClient, made: Made) -> None:
+def test_anomalies_name_the_statistics_and_the_schema(client: TestClient, made: Store) -> None:
     against = page_of(client, made, "anomalies").partition('id="against"')[2].partition("</p>")[0]
     before, _, after = against.partition("checked against")
-    assert f'href="/artifacts/{made.ids["statistics"]}"' in before
-    assert f'href="/artifacts/{made.ids["schema"]}"' in after
+    assert f'href="/artifacts/{made.artifacts["statistics"]}"' in before
+    assert f'href="/artifacts/{made.artifacts["schema"]}"' in after
 
 
-def test_a_model_shows_files_signatures_and_how_it_was_trained(client: TestClient, made: Made) -> None:
+def test_a_model_shows_files_signatures_and_how_it_was_trained(client: TestClient, made: Store) -> None:
     page = page_of(client, made, "model")
     assert "variables/data" in page and "500 B" in page and "2 files, 1.5 kB" in page
     assert page.count('class="chart"') == 1 and "train/loss" in page
     assert "tensorboard --logdir /data/model_run" not in page and "tensorboard --logdir /data/run" in page
-    assert f'href="/artifacts/{made.ids["model_run"]}"' in page
+    assert f'href="/artifacts/{made.artifacts["model_run"]}"' in page
 
 
-def test_a_pushed_model_says_which_is_newest_and_how_to_serve_and_ask_it(client: TestClient, made: Made) -> None:
+def test_a_pushed_model_says_which_is_newest_and_how_to_serve_and_ask_it(client: TestClient, made: Store) -> None:
     page = page_of(client, made, "pushed9")
     rows = re.findall(r'<tr[^>]*><td class="right">(\d+)</td>', page.partition('id="versions"')[2])
     assert rows == ["10", "9"]
-    assert f'the newest is <a href="/artifacts/{made.ids["pushed10"]}">10</a>' in page
+    assert f'the newest is <a href="/artifacts/{made.artifacts["pushed10"]}">10</a>' in page
     assert ", the newest" in page_of(client, made, "pushed10")
     command = html.unescape(page)
     assert "--model_base_path='/srv/my models/taxi'" in command and "--model_name=taxi" in command
@@ -240,8 +215,8 @@ def test_a_model_that_takes_serialized_examples_is_asked_with_one() -> None:
     assert serving.trial("/m/taxi", SIGNATURES, {}).curl is None
 
 
-def test_what_other_kinds_hold_is_shown_in_a_frame_that_may_do_nothing(client: TestClient, made: Made) -> None:
-    answer = client.get(f"/artifacts/{made.ids['report']}")
+def test_what_other_kinds_hold_is_shown_in_a_frame_that_may_do_nothing(client: TestClient, made: Store) -> None:
+    answer = client.get(f"/artifacts/{made.artifacts['report']}")
     frames = re.findall(r"<iframe ([^>]*)>", answer.text)
     assert len(frames) == 2
     assert all(re.search(r"\bsandbox\b(?!=)", frame) for frame in frames)
@@ -268,7 +243,7 @@ def test_the_files_of_an_artifact_are_listed_and_links_are_not_followed(tmp_path
     assert files.documents(folder) == [{"name": "deep/report.HTML", "kind": "html", "text": "<p>é</p>"}]
 
 
-def test_executions_are_listed_as_the_store_counts_them(client: TestClient, made: Made) -> None:
+def test_executions_are_listed_as_the_store_counts_them(client: TestClient, made: Store) -> None:
     seen: list[int] = []
     address = "/api/v1/executions?limit=5"
     while True:
@@ -290,11 +265,11 @@ def test_executions_are_listed_as_the_store_counts_them(client: TestClient, made
         assert client.get(f"/api/v1/executions?{wrong}").status_code == 400
 
 
-def test_no_page_of_a_kind_asks_the_store_more_than_ten_times(made: Made) -> None:
+def test_no_page_of_a_kind_asks_the_store_more_than_ten_times(made: Store) -> None:
     for shows_rows in (False, True):
         client = browse(made, shows_rows=shows_rows)
         client.get("/runs")
-        for name, artifact_id in made.ids.items():
+        for name, artifact_id in made.artifacts.items():
             with counted() as queries:
                 assert client.get(f"/artifacts/{artifact_id}").status_code == 200
             assert len(queries) <= MOST_QUERIES, (name, queries)
