@@ -1,7 +1,7 @@
 """Runs the steps of a pipeline package as processes of this machine, in the order and as often as the package says.
 
-It stands for Kubeflow's part alone: what runs before what, retries, exit handlers, parameters. Commands are the
-package's own; where its image would have `python`, this interpreter is.
+It stands for Kubeflow's part alone: what runs before what and beside what, retries, exit handlers, parameters. Commands
+are the package's own; where its image would have `python`, this interpreter is.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from typing import Any
 import yaml
 
 _RUN_ID = "{{$.pipeline_job_uuid}}"
+# What all tasks have together; one that asks for more runs alone.
+CPUS = 3
 _INPUT = re.compile(r"\{\{\$\.inputs\.parameters\['(\w+)'\]\}\}")
 
 
@@ -70,14 +73,31 @@ class Package:
         return executors.get(label, {})
 
 
+@dataclass(frozen=True)
+class Ended:
+    """What came of a task: how often it ran, whether it succeeded in the end, what it said, what its node wrote."""
+
+    attempts: int
+    succeeded: bool
+    said: str
+    log: str
+
+
 @dataclass
 class Ran:
-    """What came of a package: how often each task ran, whether it succeeded in the end, what it said, nodes' logs."""
+    """What came of a package's tasks, in the order in which they ended."""
 
-    attempts: dict[str, int] = field(default_factory=dict)
-    succeeded: dict[str, bool] = field(default_factory=dict)
-    said: str = ""
-    logs: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, Ended] = field(default_factory=dict)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every task that ran did."""
+        return all(task.succeeded for task in self.tasks.values())
+
+    @property
+    def said(self) -> str:
+        """What all tasks said."""
+        return "".join(task.said for task in self.tasks.values())
 
 
 def run(package: Package, run_id: str, parameters: Mapping[str, Any], cwd: Path, environ: Mapping[str, str]) -> Ran:
@@ -86,18 +106,26 @@ def run(package: Package, run_id: str, parameters: Mapping[str, Any], cwd: Path,
     names = package.names()
     given = {**defaults(package), **parameters}
     remaining = dict(package.nodes)
-    while remaining:
-        ready = [
-            name
-            for name, task in remaining.items()
-            if all(ran.succeeded.get(names[key]) for key in task.get("dependentTasks", ()))
-        ]
-        if not ready:
-            break
-        for name in ready:
-            _run_task(package, name, remaining.pop(name), run_id, given, cwd, environ, ran)
-    _run_task(package, "end", package.last, run_id, given, cwd, environ, ran)
+    running: dict[Future[Ended], str] = {}
+    with ThreadPoolExecutor(CPUS) as pool:
+        while True:
+            for name, task in list(remaining.items()):
+                upstream = [ran.tasks.get(names[key]) for key in task.get("dependentTasks", ())]
+                others = sum(_cpus(package, package.nodes[other]) for other in running.values())
+                fits = not running or others + _cpus(package, task) <= CPUS
+                if fits and all(each is not None and each.succeeded for each in upstream):
+                    del remaining[name]
+                    running[pool.submit(_run_task, package, name, task, run_id, given, cwd, environ)] = name
+            if not running:
+                break
+            for ended in wait(running, return_when=FIRST_COMPLETED).done:
+                ran.tasks[running.pop(ended)] = ended.result()
+    ran.tasks["end"] = _run_task(package, "end", package.last, run_id, given, cwd, environ)
     return ran
+
+
+def _cpus(package: Package, task: Any) -> float:
+    return float(package.container(task).get("resources", {}).get("resourceCpuRequest", 1))
 
 
 def defaults(package: Package) -> dict[str, Any]:
@@ -149,8 +177,8 @@ def _run_task(
     parameters: Mapping[str, Any],
     cwd: Path,
     environ: Mapping[str, str],
-    ran: Ran,
-) -> None:
+) -> Ended:
+    said = log = ""
     tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
     for attempt in range(1, tries + 1):
         done = subprocess.run(
@@ -163,9 +191,8 @@ def _run_task(
             timeout=300,
             check=False,
         )
-        ran.attempts[name] = attempt
-        ran.succeeded[name] = done.returncode == 0
-        ran.said += f"--- {name}, attempt {attempt}: status {done.returncode}\n{done.stderr}"
-        ran.logs[name] = ran.logs.get(name, "") + done.stdout
+        said += f"--- {name}, attempt {attempt}: status {done.returncode}\n{done.stderr}"
+        log += done.stdout
         if done.returncode in (0, 2):
-            return
+            break
+    return Ended(attempt, done.returncode == 0, said, log)

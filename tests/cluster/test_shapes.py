@@ -50,8 +50,7 @@ class PackageBackend:
         run_id = str(uuid.uuid4())
         environ: Mapping[str, str] = {**self.penstock.environ, "PENSTOCK_STORE": str(project.store)}
         ran = package_runner.run(package_runner.Package.read(target), run_id, {}, project.folder, environ)
-        status = 0 if all(ran.succeeded.values()) else 1
-        return Outcome(status, ran.said, Store(str(project.store)), run_id)
+        return Outcome(0 if ran.succeeded else 1, ran.said, Store(str(project.store)), run_id)
 
 
 def test_most_shapes_are_run() -> None:

@@ -88,6 +88,13 @@ class OneNode(Scheduler):
         if ended.outcome is not None and not Failure.from_json(ended.outcome["failure"]).can_retry:
             recording.set_node(self._database, self._graph.run_id, attempt.node.id, detail={FINAL: True})
 
+    def _fail_execution(self, attempt: Attempt, cause: str) -> None:
+        if attempt.number > 1:
+            allowed = Policy.of(attempt.node).retries + 1
+            # Who takes a run up again on the cluster gives its nodes more attempts than were declared.
+            cause += f"\n(attempt {attempt.number}" + (f" of {allowed})" if attempt.number <= allowed else ")")
+        super()._fail_execution(attempt, cause)
+
     def _fail(self, node_id: str, cause: str, log: Path | None = None) -> None:
         """Records the node's failure alone: what it means for others is known when there is no other attempt."""
         self._failures[node_id] = cause
