@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
@@ -179,8 +180,10 @@ def _run_task(
     environ: Mapping[str, str],
 ) -> Ended:
     said = log = ""
-    tries = 1 + int(task.get("retryPolicy", {}).get("maxRetryCount", 0))
-    for attempt in range(1, tries + 1):
+    retries = task.get("retryPolicy", {"maxRetryCount": 0})
+    for attempt in range(1, int(retries["maxRetryCount"]) + 2):
+        if attempt > 1:
+            time.sleep(float(retries["backoffDuration"].removesuffix("s")) * retries["backoffFactor"] ** (attempt - 2))
         done = subprocess.run(
             command(package, task, run_id, parameters),
             cwd=cwd,

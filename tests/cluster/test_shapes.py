@@ -50,6 +50,9 @@ class PackageBackend:
         run_id = str(uuid.uuid4())
         environ: Mapping[str, str] = {**self.penstock.environ, "PENSTOCK_STORE": str(project.store)}
         ran = package_runner.run(package_runner.Package.read(target), run_id, {}, project.folder, environ)
+        for name in set(ran.tasks) - {"begin", "end"}:
+            logs = sorted((project.store / "runs" / run_id / name).glob("attempt-*/log.txt"))
+            assert ran.tasks[name].log == "".join(log.read_text() for log in logs)
         return Outcome(0 if ran.succeeded else 1, ran.said, Store(str(project.store)), run_id)
 
 
