@@ -1,29 +1,24 @@
 """Evaluations of each kind of model, made by TFMA and by the ArrowEvaluator of made-up predictions.
 
-`python -m tests.dashboard.evaluations FOLDER` makes them and prints, for each, the summary that a run would store and
-what TFMA's own result files hold. The dashboard's code stands behind neither.
+`main` prints, for each, the summary that a run would store and what TFMA's own result files hold. The dashboard's code
+stands behind neither. `penstock.engine.tfdv_shim` is to be installed before this module is imported, which imports TFDV.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
-from penstock.engine import tfdv_shim
+import numpy as np
+import tensorflow_model_analysis as tfma
+from google.protobuf import json_format
+from tensorflow_model_analysis.slicer import slicer_lib
+from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer
 
-tfdv_shim.install()
-
-import numpy as np  # noqa: E402
-import tensorflow_model_analysis as tfma  # noqa: E402
-from google.protobuf import json_format  # noqa: E402
-from tensorflow_model_analysis.slicer import slicer_lib  # noqa: E402
-from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer as writer  # noqa: E402
-
-from penstock.summaries import evaluation  # noqa: E402
-from tests.components.evaluator_helpers import by_tfma, config, example, on_vectors, write  # noqa: E402
+from penstock.summaries import evaluation
+from tests.components.evaluator_helpers import by_tfma, config, example, on_vectors, write
 
 ROWS = 900
 CLASSES = 3
@@ -121,5 +116,5 @@ def features(key: Any) -> dict[str, str]:
     return {str(name): str(value) for name, value in key}
 
 
-if __name__ == "__main__":
-    print(json.dumps({kind: make(kind, Path(sys.argv[1])) for kind in METRICS}))
+def main(folder: str) -> None:
+    print(json.dumps({kind: make(kind, Path(folder)) for kind in METRICS}))

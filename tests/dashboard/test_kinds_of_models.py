@@ -24,6 +24,13 @@ from tests.dashboard.test_slices import shown
 from tests.integration.metadata.stores import StoreWriter
 
 KINDS = ("binary", "classes", "regression")
+_EVALUATE = """
+import sys
+from penstock.engine import tfdv_shim
+tfdv_shim.install()
+from tests.dashboard import evaluations
+evaluations.main(sys.argv[1])
+"""
 COUNTS = ("truePositives", "falsePositives", "trueNegatives", "falseNegatives")
 
 
@@ -63,7 +70,7 @@ def key(features: dict[str, str]) -> str:
 @pytest.fixture(scope="module")
 def models(start: Callable[..., Dashboard], tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("models")
-    command = [sys.executable, "-m", "tests.dashboard.evaluations", str(folder)]
+    command = [sys.executable, "-c", _EVALUATE, str(folder)]
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     made = json.loads(done.stdout.splitlines()[-1])

@@ -38,7 +38,7 @@ def outputs(real: RealStore, evaluation: int, tmp_path_factory: pytest.TempPathF
         f"print(notebook.show(namedtuple('Artifact', 'id')({evaluation}), {store}).html.count('Gates'))",
         f"print(view.save({str(folder / 'view.html')!r}))",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])  # type: ignore[no-untyped-call]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=180, kernel_name="python3").execute(cwd=str(folder))
     return [cell["outputs"] for cell in notebook["cells"]]
 
