@@ -1,7 +1,7 @@
 """Evaluations of each kind of model, made by TFMA and by the ArrowEvaluator of made-up predictions.
 
 `main` prints, for each, the summary that a run would store and what TFMA's own result files hold. The dashboard's code
-stands behind neither. `penstock.engine.tfdv_shim` is to be installed before this module is imported, which imports TFDV.
+stands behind neither. This module imports TFDV: install `penstock.engine.tfdv_shim` before it is imported.
 """
 
 from __future__ import annotations
