@@ -157,7 +157,7 @@ def choose(evaluation: Evaluation, query: SlicesQuery) -> Choice:
     """Checks what an address asks for against what the evaluation has, and fills in the rest."""
     metrics = metric_names(evaluation.slices)
     features = [",".join(names) for names in sliced_features(evaluation)]
-    keys = {plots.slice_key(row.slice) for row in evaluation.slices}
+    keys = [plots.slice_key(row.slice) for row in evaluation.slices]
     if not metrics:
         raise app.NotFoundError(f"Evaluation {evaluation.artifact_id} has no metrics.")
     chosen = queries.names("slice", query.slice, keys)
