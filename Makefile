@@ -52,7 +52,8 @@ test-dashboard: $(STAMP) ## use the dashboard in a real browser (Chromium, see `
 test-cluster: $(STAMP) ## check packages for Kubeflow Pipelines, and run their steps one by one
 	$(BIN)/python -m pytest tests/cluster
 
-test-objectstore: $(STAMP) ## run pipelines on an S3-compatible server that fails now and then
+test-objectstore: $(STAMP) ## run pipelines on an S3-compatible server that fails now and then, and files on Google's too
+	bash tests/objectstore/tools.sh >/dev/null
 	$(BIN)/python -m pytest tests/objectstore
 
 test-image: $(STAMP) ## build the container image with Docker Engine and run a pipeline in it (as root)

@@ -7,38 +7,11 @@ set -euo pipefail
 HELM=v3.22.0
 KUBERNETES=(v1.30.14 v1.33.13 v1.36.3)
 ETCD=v3.6.8
-# What the newest of these modules asks for. An older Go fetches it as a module.
+# What the newest of these modules asks for.
 GO=1.26.0
 
-cache="${XDG_CACHE_HOME:-$HOME/.cache}/penstock-tests"
 newest="${KUBERNETES[-1]}"
-mkdir -p "$cache"
-unset GOFLAGS GOBIN
-
-go_command() {
-  local go machine
-  if ! command -v go >/dev/null; then
-    if ! command -v apt-get >/dev/null || [ "$(id -u)" -ne 0 ]; then
-      echo "Go is missing: install it with this system's package manager (Debian: apt-get install golang-go)." >&2
-      exit 1
-    fi
-    DEBIAN_FRONTEND=noninteractive apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends golang-go ca-certificates >&2
-  fi
-  go=$(command -v go)
-  if printf '%s\n' "go$GO" "$(go env GOVERSION)" | sort --version-sort --check=quiet; then
-    echo "$go"
-    return
-  fi
-  # A Go before 1.21 does not know how to fetch its successor, which is a module like any other.
-  machine="$(go env GOOS)-$(go env GOARCH)"
-  (cd "$cache" && go mod download "golang.org/toolchain@v0.0.1-go$GO.$machine") >&2
-  go="$(go env GOMODCACHE)/golang.org/toolchain@v0.0.1-go$GO.$machine"
-  # Modules hold no permissions to execute.
-  chmod -R u+w "$go"
-  find "$go/bin" "$go/pkg/tool" -type f -exec chmod +x {} +
-  echo "$go/bin/go"
-}
+. "$(dirname "${BASH_SOURCE[0]}")/../servers/go.sh"
 
 # build MODULE VERSION PACKAGE PROGRAM: a module that replaces some of what it requires by folders of its own repository can
 # only be built from another one, which says where they are published.
@@ -66,7 +39,7 @@ MOD
 go=
 for tool in "helm-$HELM" $([ "${1:-}" != --server ] || echo "kube-apiserver-$newest etcd-$ETCD"); do
   [ ! -x "$cache/$tool" ] || continue
-  go=${go:-$(go_command)}
+  go=${go:-$(go_command "$GO")}
   echo "Building $tool (once)" >&2
   case $tool in
     helm-*) build helm.sh/helm/v3 "$HELM" helm.sh/helm/v3/cmd/helm "$tool" ;;
@@ -76,7 +49,7 @@ for tool in "helm-$HELM" $([ "${1:-}" != --server ] || echo "kube-apiserver-$new
 done
 for version in "${KUBERNETES[@]}"; do
   [ ! -s "$cache/kubernetes-$version.json" ] || continue
-  go=${go:-$(go_command)}
+  go=${go:-$(go_command "$GO")}
   folder=$(cd "$cache" && "$go" mod download -json "k8s.io/kubernetes@$version" | sed -n 's/^\s*"Dir": "\(.*\)",$/\1/p')
   cp "$folder/api/openapi-spec/swagger.json" "$cache/kubernetes-$version.json.new"
   mv "$cache/kubernetes-$version.json.new" "$cache/kubernetes-$version.json"

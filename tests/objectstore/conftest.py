@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import secrets
-import shutil
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
+from penstock.engine import light_tfx
 from penstock.storage import buckets, waiting
 from tests.objectstore.server import Faults, ObjectStore, google, running
+
+# The tests' modules import what then is TFX's light library.
+light_tfx.load()
+
+_TOOLS = Path(__file__).with_name("tools.sh")
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +46,11 @@ def bucket(store: ObjectStore) -> str:
 
 @pytest.fixture(scope="session")
 def google_url() -> Iterator[str]:
-    """The address of a stand-in for Google Cloud Storage; those who need it are skipped where there is none."""
-    program = shutil.which("fake-gcs-server")
-    if program is None:
-        pytest.skip("fake-gcs-server is not on the PATH")
-    with google(program) as url:
+    """The address of a stand-in for Google Cloud Storage."""
+    done = subprocess.run(["bash", _TOOLS], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        pytest.fail(f"{_TOOLS.name} could not build the stand-in; see its messages", pytrace=False)
+    with google(done.stdout.strip()) as url:
         yield url
 
 

@@ -9,18 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tfx.dsl.io import fileio
 
-from penstock.engine import light_tfx
-
-light_tfx.load()
-
-from tfx.dsl.io import fileio  # noqa: E402 - needs the light library
-
-from penstock.engine import content  # noqa: E402
-from penstock.storage import objects, waiting  # noqa: E402
-from penstock.storage.waiting import StorageAwayError, StorageError  # noqa: E402
-from tests.objectstore.conftest import forget  # noqa: E402
-from tests.objectstore.server import ObjectStore  # noqa: E402
+from penstock.engine import content
+from penstock.storage import objects, waiting
+from penstock.storage.waiting import StorageAwayError, StorageError
+from tests.objectstore.conftest import forget
+from tests.objectstore.server import ObjectStore
 
 
 def write(path: str, text: str = "") -> None:
