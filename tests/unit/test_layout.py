@@ -89,6 +89,13 @@ def test_doctor_and_the_project_state_the_same_ranges() -> None:
             assert declared[name] == SpecifierSet(alternatives[0]), name
 
 
+def test_only_the_dashboard_uses_what_the_commands_are_made_of() -> None:
+    source = ROOT / "src" / "penstock"
+    imports = re.compile(r"^\s*(from penstock\.cli\b|from penstock import cli\b|import penstock\.cli\b)", re.MULTILINE)
+    users = {path.relative_to(source).parts[0] for path in source.rglob("*.py") if imports.search(path.read_text())}
+    assert users <= {"__main__.py", "cli", "dashboard"}
+
+
 def test_the_change_log_knows_this_version() -> None:
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## {re.escape(penstock.__version__)}\b", changes, flags=re.MULTILINE)
