@@ -74,6 +74,18 @@ def test_every_number_is_the_evaluations_own(visit: Open, evaluation: int, truth
     assert found == expected
 
 
+def test_a_slice_leads_to_its_examples(visit: Open, evaluation: int, truth: dict[str, Any]) -> None:
+    page = visit().go(f"/artifacts/{evaluation}/slices?feature=payment_type&least=0")
+    page.get_by_title("The examples of payment_type=Cash").click()
+    expect(page.get_by_role("heading", name="Examples of payment_type=Cash")).to_be_visible()
+    for name, identifier in ((key(payment_type="Cash"), "slice-examples"), (key(), "overall-examples")):
+        assert page.locator(f"#{identifier}").inner_text() == f"{truth['metrics'][name]['example_count']:,.0f}"
+    distinct = page.locator("tr#payment_type td").last
+    expect(distinct).to_contain_text(f"Cash {truth['metrics'][key(payment_type='Cash')]['example_count']:,.0f}")
+    page.get_by_role("link", name="slices").click()
+    expect(page.locator(f"#slices tr[data-slice='{key(payment_type='Cash')}'].differs")).to_be_visible()
+
+
 def test_the_least_examples_make_small_slices_vanish(visit: Open, evaluation: int, truth: dict[str, Any]) -> None:
     page = visit().go(f"/artifacts/{evaluation}/slices?feature={HOUR}&least=0")
     hours = {name: values for name, values in truth["metrics"].items() if set(json.loads(name)) == {HOUR}}

@@ -15,6 +15,7 @@ from penstock.dashboard.pages import (
     run,
     runs,
     session,
+    slice_examples,
 )
 
 PAGES = (
@@ -28,6 +29,7 @@ PAGES = (
     executions.router,
     lineages.router,
     evaluation.router,
+    slice_examples.router,
     models.router,
     actions.router,
 )

@@ -131,6 +131,7 @@ def show_slices(request: Request, artifact_id: int, query: Annotated[SlicesQuery
         "most_bars": most_bars,
         "sort_link": lambda column: url(path, **sorted_by(choice, column).query()) + "#slices",
         "slice_link": lambda row: url(path, **toggled(choice, row.key).query()) + "#plots",
+        "examples_link": lambda row: url(f"/artifacts/{artifact_id}/slice", slice=row.key),
         "choice_link": lambda **changes: url(path, **{**choice.query(), **changes}),
     }
     return context.pages.page(request, "slices.html", values, plots=True)
