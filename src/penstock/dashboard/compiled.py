@@ -13,7 +13,8 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError
 
 from penstock.dashboard import ir_messages
-from penstock.dashboard.redaction import HIDDEN, is_secret, shown
+from penstock.dashboard.redaction import HIDDEN, shown
+from penstock.secrets import is_secret
 
 Document = dict[str, Any]
 

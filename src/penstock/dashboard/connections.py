@@ -6,11 +6,12 @@ import queue
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from penstock.dashboard.redaction import Redactor, is_secret
+from penstock.dashboard.redaction import Redactor
 from penstock.metadata.database import Database, connect
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import parameters_since
 from penstock.metadata.tables import SCHEMA_VERSION
+from penstock.secrets import is_secret
 
 _KEPT = 4
 _LEARNT_AT_ONCE = 5000

@@ -6,29 +6,16 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
 from html import escape
 from json import dumps
 from typing import Any
 
 from penstock.metadata.location import StoreLocation
+from penstock.secrets import is_secret
 
 HIDDEN = "•••"
-_SECRET_NAME = re.compile(
-    r"(^|[_.\-])(api_?key|access_?key|private_?key|secret|secrets|token|password|passwd|pwd|credentials?)($|[_.\-])"
-    r"|(secret|token|password|apikey)$",
-    re.IGNORECASE,
-)
-# The shell's working folders.
-_FOLDERS = ("PWD", "OLDPWD")
 # Shorter values would take innocent words out of pages.
 _LEAST_LENGTH = 8
-
-
-@lru_cache(4096)
-def is_secret(name: str) -> bool:
-    """Whether a parameter or variable of this name holds a secret."""
-    return name not in _FOLDERS and _SECRET_NAME.search(name) is not None
 
 
 def shown(name: str, value: Any) -> Any:

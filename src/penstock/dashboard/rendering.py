@@ -17,7 +17,8 @@ from starlette.responses import HTMLResponse
 from penstock import __version__
 from penstock.dashboard import words
 from penstock.dashboard.guard import FORM_FIELD, Guard, visitor_of
-from penstock.dashboard.redaction import Redactor, is_secret, shown
+from penstock.dashboard.redaction import Redactor, shown
+from penstock.secrets import is_secret
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"

@@ -36,9 +36,11 @@ from penstock.spec.problems import Problems, describe
 from penstock.spec.substitution import UNKNOWN, Scope, Substitution
 from penstock.spec.usercode import UserCode
 from penstock.spec.validation import validate
+from penstock.spec.yaml_source import ValuePath
 
 FILE_NAME = "pipeline.yaml"
 VERSION = 1
+_BEAM_ARGS = "beam_args"
 
 
 class _Top(StrictModel):
@@ -141,12 +143,13 @@ def load(
     substitution = Substitution(Scope(name, project, environ, values), problems)
     environments = _mapping(source.data, "environments")
     chosen = _environment(environments, environment, substitution, problems, file.parent)
-    given = {key: substitution.replace(source.data[key], (key,)) for key in POLICY_NAMES if key in source.data}
+    marking = substitution.marking_secrets()
+    given = {key: marking.replace(source.data[key], (key,)) for key in POLICY_NAMES if key in source.data}
     policy = validate(RunPolicy, given, (), problems, "A declaration")
     catalog = catalog_module.load()
     code = UserCode(paths.import_roots(file))
     checker = ArgumentChecker(catalog, code, problems, file.parent)
-    nodes = NodeChecker(catalog, ComponentReader(code, catalog), checker, substitution, problems)
+    nodes = NodeChecker(catalog, ComponentReader(code, catalog), checker, marking, problems)
     checked_nodes = nodes.check(_mapping(source.data, "nodes"))
     spans.report(checked_nodes.values(), problems)
     if policy is not None:
@@ -217,11 +220,20 @@ def _environment(
             message = "An environment's name begins with a letter and has letters, digits, '_' and '-'."
             problems.at_key(path, message, found=repr(name))
         # Only the chosen one's references are followed: the variables of another need not be set.
-        replaced = substitution.replace(value, path) if name == wanted else value
+        replaced = _replaced(value, path, substitution) if name == wanted else value
         spec = validate(EnvironmentSpec, replaced, path, problems, "An environment", references=name != wanted)
         if name == wanted and spec is not None:
             chosen = _named(name, spec, folder, problems)
     return chosen if wanted in declared else Environment(name="local")
+
+
+def _replaced(value: Any, path: ValuePath, substitution: Substitution) -> Any:
+    """An environment's values; its `beam_args` go into the compiled pipeline, which no secret does."""
+    if not isinstance(value, dict):
+        return substitution.replace(value, path)
+    return {
+        key: substitution.marking_secrets(key == _BEAM_ARGS).replace(item, (*path, key)) for key, item in value.items()
+    }
 
 
 def _named(name: str, spec: EnvironmentSpec, folder: Path, problems: Problems) -> Environment | None:

@@ -151,7 +151,7 @@ class ExitHandler(StrictModel):
     """
 
     command: Annotated[list[str], Field(min_length=1)] | None = None
-    webhook: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    webhook: Annotated[str, Field(pattern=r"^(https?://|\$\{secret\.)")] | None = None
     node: str | None = None
     timeout_seconds: Annotated[Seconds, Field(gt=0)] = Field(default=60.0, alias="timeout")
 

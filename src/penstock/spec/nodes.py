@@ -105,7 +105,7 @@ class NodeChecker:
         options = {key: values.pop(key) for key in OPTION_NAMES if key in values}
         checked_options = validate(NodeOptions, options, path, self.problems, "A node")
         component = self._component(value, path)
-        when = self._condition(instance, substitution) if WHEN in value else None
+        when = self._condition(instance, substitution.marking_secrets(False)) if WHEN in value else None
         if component is not None:
             self._report_unused_item(instance, values)
         return _Draft(node_id, component, values, checked_options, when) if component else None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from penstock import secrets
 from penstock.spec import references
 from penstock.spec.model import EachArtifact, OutputReference
 from penstock.spec.problems import Problems, describe
@@ -28,7 +29,8 @@ UNKNOWN: Final = Unknown()
 class Scope:
     """What references can refer to; a parameter without a usable value is UNKNOWN.
 
-    `each` holds the item a node runs for, by the item's name.
+    `each` holds the item a node runs for, by the item's name. Where `marks_secrets`, the values of secrets stay out,
+    see `penstock.secrets`.
     """
 
     pipeline_name: str
@@ -36,6 +38,7 @@ class Scope:
     environ: Mapping[str, str]
     parameters: Mapping[str, Any] | None = None
     each: Mapping[str, Any] | None = None
+    marks_secrets: bool = False
 
 
 class Substitution:
@@ -48,6 +51,10 @@ class Substitution:
     def for_item(self, each: Mapping[str, Any]) -> Substitution:
         """Returns a substitution that also knows the item a node runs for."""
         return Substitution(dataclasses.replace(self.scope, each=each), self.problems)
+
+    def marking_secrets(self, marks_secrets: bool = True) -> Substitution:
+        """Returns a substitution that keeps the values of secrets out, or one that does not."""
+        return Substitution(dataclasses.replace(self.scope, marks_secrets=marks_secrets), self.problems)
 
     def replace(self, value: Any, path: ValuePath) -> Any:
         """Returns `value`, which stands at `path`, with every reference replaced, at any depth.
@@ -94,7 +101,7 @@ class Substitution:
         place = self.problems.source.part_place(path, reference.text)
         if reference.scope == "env":
             if name in self.scope.environ:
-                return self.scope.environ[name]
+                return self._marked(reference.scope, name, self.scope.environ[name])
             self.problems.at(place, f"The environment variable {name} is not set; set it before calling penstock.")
             return UNKNOWN
         if reference.scope == "each":
@@ -105,7 +112,12 @@ class Substitution:
         if name not in self.scope.parameters:
             self.problems.at(place, f"There is no parameter {name!r}.", allowed=self.scope.parameters, name=name)
             return UNKNOWN
-        return self.scope.parameters[name]
+        return self._marked(reference.scope, name, self.scope.parameters[name])
+
+    def _marked(self, scope: str, name: str, value: Any) -> Any:
+        if self.scope.marks_secrets and isinstance(value, str) and value and secrets.is_secret(name):
+            return secrets.mark(scope, name, value)
+        return value
 
     def _each(self, reference: references.Reference, place: Place) -> Any:
         if self.scope.each is None:

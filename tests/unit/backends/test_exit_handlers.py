@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from penstock.backends.local import exit_handlers
+from penstock.secrets import Secrets
 
 
 def run(state: str) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def note(name: str) -> dict[str, Any]:
     }
 
 
+NO_SECRETS = Secrets({}, {})
 POLICY = {"on_success": [note("success")], "on_failure": [note("failure")], "always": [note("always")]}
 
 
@@ -55,7 +57,7 @@ def server() -> Iterator[tuple[str, list[Any]]]:
     [("succeeded", {"success", "always"}), ("failed", {"failure", "always"}), ("cancelled", {"always"})],
 )
 def test_calls_what_fits_the_end(tmp_path: Path, state: str, called: set[str]) -> None:
-    assert exit_handlers.call(POLICY, run(state), tmp_path) == []
+    assert exit_handlers.call(POLICY, run(state), tmp_path, NO_SECRETS) == []
     assert {path.stem for path in tmp_path.glob("*.json")} == called
     assert json.loads((tmp_path / "always.json").read_text()) == run(state)
     assert (tmp_path / "always.env").read_text() == f"r1 taxi {state}\n"
@@ -63,7 +65,7 @@ def test_calls_what_fits_the_end(tmp_path: Path, state: str, called: set[str]) -
 
 def test_a_webhook_gets_the_run(server: tuple[str, list[Any]], tmp_path: Path) -> None:
     address, received = server
-    assert exit_handlers.call({"always": [{"webhook": address}]}, run("failed"), tmp_path) == []
+    assert exit_handlers.call({"always": [{"webhook": address}]}, run("failed"), tmp_path, NO_SECRETS) == []
     assert received == [run("failed")]
 
 
@@ -78,7 +80,7 @@ def test_a_handler_that_fails_is_told_and_stops_no_other(server: tuple[str, list
             note("last"),
         ]
     }
-    failures = exit_handlers.call(policy, run("failed"), tmp_path)
+    failures = exit_handlers.call(policy, run("failed"), tmp_path, NO_SECRETS)
     assert len(failures) == 4
     assert "ended with status 3: no such room" in failures[0]
     assert "no-such-program" in failures[1]
@@ -87,5 +89,20 @@ def test_a_handler_that_fails_is_told_and_stops_no_other(server: tuple[str, list
     assert (tmp_path / "last.json").exists()
 
 
+def test_secrets_reach_handlers_and_are_not_told(server: tuple[str, list[Any]], tmp_path: Path) -> None:
+    address, _ = server
+    policy = {
+        "always": [
+            {"command": ["sh", "-c", "echo $0 > said; exit 3", "${secret.env.HOOK_TOKEN}"]},
+            {"webhook": f"{address}/?${{secret.env.HOOK_TOKEN}}"},
+            {"webhook": f"{address}/${{secret.env.OTHER_TOKEN}}"},
+        ]
+    }
+    failures = exit_handlers.call(policy, run("failed"), tmp_path, Secrets({"HOOK_TOKEN": "canary"}, {}))
+    assert (tmp_path / "said").read_text() == "canary\n"
+    assert len(failures) == 2 and "canary" not in "".join(failures)
+    assert "OTHER_TOKEN" in failures[1]
+
+
 def test_without_handlers_nothing_is_called(tmp_path: Path) -> None:
-    assert exit_handlers.call({}, run("succeeded"), tmp_path) == []
+    assert exit_handlers.call({}, run("succeeded"), tmp_path, NO_SECRETS) == []

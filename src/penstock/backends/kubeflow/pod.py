@@ -31,6 +31,7 @@ from penstock.metadata import database as databases
 from penstock.metadata import location, runs
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.states import DONE_STATES
+from penstock.secrets import Secrets
 from penstock.spec.parameters import split_parameters
 from penstock.spec.problem_text import render
 
@@ -117,7 +118,7 @@ def end(source: str, parameters: tuple[str, ...], environment: str, run_id: str)
             _say(f"run {run_id} has ended already")
             return
         result = step.runner(RunListener()).end_run(step.records)
-        for failure in exit_handlers.call(step.graph.policy, result.told(step.graph), Path.cwd()):
+        for failure in exit_handlers.call(step.graph.policy, result.told(step.graph), Path.cwd(), step.secrets):
             _say(f"Exit handler failed: {failure}")
     _say(f"run {run_id}: {result.state}" + (f": {result.error}" if result.error else ""))
 
@@ -134,6 +135,11 @@ class _Step:
     workers: LazyWorkers
     records: list[runs.NodeRecord]
 
+    @property
+    def secrets(self) -> Secrets:
+        """What the marks in the nodes' arguments stand for."""
+        return Secrets(os.environ, self.declaration.parameter_values)
+
     def runner(self, listener: RunListener) -> OneNode:
         from penstock.backends.local.one_node import OneNode
         from penstock.engine.prepared import StoreHandle
@@ -143,6 +149,7 @@ class _Step:
             cwd=Path.cwd(),
             env={**os.environ, **self.declaration.environment.env},
             jobs=os.cpu_count() or 1,
+            secrets=self.secrets,
         )
         handle = StoreHandle(self.store)
         return OneNode(self.graph, handle, self.database, self.location, self.workers, settings, listener)

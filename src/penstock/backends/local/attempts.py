@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import random
 import signal
 import time
@@ -10,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from google.protobuf import any_pb2
+
 from penstock.backends.local.workers import Workers
 from penstock.engine.graph import GraphNode
 from penstock.engine.prepared import Prepared
+from penstock.secrets import Secrets
 
 # How long a node may take to end by itself after SIGTERM before it is killed.
 GRACE_SECONDS = 10.0
@@ -81,6 +85,31 @@ class Attempt:
     began: float | None = None
     ended_because: str | None = None
     _kill_at: float | None = None
+
+    def request(self, secrets: Secrets) -> tuple[dict[str, Any], dict[str, str]]:
+        """Returns what a worker is asked to execute, and the node's own environment variables, secrets in both.
+
+        Raises:
+            UsageError: one of the secrets is not known here.
+        """
+        assert self.prepared.invocation is not None
+        packed = any_pb2.Any()
+        packed.Pack(secrets.reveal_message(self.node.executor_spec))
+        invocation = secrets.reveal_message(self.prepared.invocation)
+        request = {
+            "invocation": base64.b64encode(invocation.SerializeToString()).decode(),
+            "executor_spec": base64.b64encode(packed.SerializeToString()).decode(),
+        }
+        return request, {name: secrets.reveal(value) for name, value in self.node.settings.get("env", {}).items()}
+
+    def conceal(self, output: Any, secrets: Secrets) -> None:
+        """Puts the marks back into what an executor's output repeats of its arguments."""
+        assert self.prepared.invocation is not None
+        marked = self.prepared.invocation.execution_properties
+        revealed = secrets.reveal_message(self.prepared.invocation).execution_properties
+        for name, value in output.execution_properties.items():
+            if name in revealed and value == revealed[name]:
+                value.CopyFrom(marked[name])
 
     @property
     def job(self) -> str:

@@ -14,13 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from penstock.errors import UsageError
+from penstock.secrets import Secrets
+
 FAILURES_FILE = "exit_handlers.txt"
 """In a run's folder: the exit handlers that failed, and why."""
 
 _MOST_SHOWN = 2000
 
 
-def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[str]:
+def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path, secrets: Secrets) -> list[str]:
     """Calls the handlers that fit how a run ended, one after the other.
 
     Every handler gets the run as JSON: a command on its standard input, with `variables` in its environment; a webhook
@@ -30,6 +33,7 @@ def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[s
         policy: the pipeline's `RunPolicy` as plain values.
         run: `run_id`, `pipeline`, `state`, `error` and `nodes` (state by node id).
         cwd: working folder of the commands.
+        secrets: what the marks in commands and addresses stand for; what is returned has the marks.
 
     Returns:
         For each handler that failed, what it was and why.
@@ -42,10 +46,10 @@ def call(policy: Mapping[str, Any], run: Mapping[str, Any], cwd: Path) -> list[s
         timeout = handler.get("timeout_seconds", 60.0)
         try:
             if handler.get("command"):
-                _run_command(handler["command"], run, cwd, timeout)
+                _run_command([secrets.reveal(part) for part in handler["command"]], run, cwd, timeout)
             else:
-                _post(handler["webhook"], run, timeout)
-        except (OSError, ValueError, subprocess.SubprocessError) as error:
+                _post(secrets.reveal(handler["webhook"]), run, timeout)
+        except (OSError, ValueError, UsageError, subprocess.SubprocessError) as error:
             what = " ".join(handler.get("command") or [handler["webhook"]])
             failures.append(f"{what}: {_cause(error)}")
     return failures

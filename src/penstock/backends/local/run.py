@@ -18,6 +18,7 @@ from penstock.engine import light_tfx
 from penstock.errors import DeclarationError, NotStarted, PenstockError, Problem, UsageError
 from penstock.metadata import database as databases
 from penstock.metadata import recording, runs, versions
+from penstock.secrets import Secrets
 
 if TYPE_CHECKING:  # the module needs TFX, which is not loaded before `light_tfx.load()`
     from penstock.backends.local.run_terms import RunResult
@@ -155,6 +156,7 @@ def _run_compiled(
         use_cache=request.use_cache,
         selected=selected,
         base_run=None if selected is None else selection.base_run(database, built, request.base_run),
+        secrets=Secrets(os.environ, request.parameter_values),
     )
     if request.resume is not None:
         recording.set_run_state(database, run_id, "running")
@@ -176,7 +178,7 @@ def _run_compiled(
         if request.resume is not None:
             runner.resume(runs.nodes_of(database, run_id))
         result = runner.run()
-    failures = exit_handlers.call(built.policy, result.told(built), Path.cwd())
+    failures = exit_handlers.call(built.policy, result.told(built), Path.cwd(), settings.secrets)
     for failure in failures:
         say(f"Exit handler failed: {failure}")
     exit_handlers.keep(failures, request.location.run_folder(run_id))

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from penstock.secrets import Secrets
+
 if TYPE_CHECKING:
     from penstock.engine.graph import Graph
 
@@ -24,6 +26,7 @@ class RunSettings:
         selected: the nodes to run; None for all. The others take their outputs from `base_run`, so that this run can
             itself lend them; those that have none there, and are not needed, are skipped.
         base_run: the run that nodes which are not selected take their outputs from.
+        secrets: what the marks in the nodes' arguments stand for.
     """
 
     import_roots: Sequence[Path]
@@ -33,6 +36,7 @@ class RunSettings:
     use_cache: bool = True
     selected: frozenset[str] | None = None
     base_run: str | None = None
+    secrets: Secrets = field(default_factory=lambda: Secrets({}, {}))
 
 
 class RunListener:

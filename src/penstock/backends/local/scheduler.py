@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import any_pb2
 from tfx.proto.orchestration import execution_result_pb2
 
 from penstock.backends.local import deaths, exit_handlers
@@ -29,7 +28,7 @@ from penstock.engine.failures import Failure
 from penstock.engine.graph import Graph, GraphNode
 from penstock.engine.node import prepare
 from penstock.engine.prepared import NodeError, Prepared, StoreHandle
-from penstock.errors import PenstockError, StoreError
+from penstock.errors import PenstockError, StoreError, UsageError
 from penstock.metadata import clock, recording
 from penstock.metadata.database import Database
 from penstock.metadata.location import StoreLocation
@@ -280,8 +279,7 @@ class Scheduler:
             self._pending[attempt.job] = attempt
 
     def _start_attempt(self, attempt: Attempt) -> None:
-        node, prepared = attempt.node, attempt.prepared
-        assert prepared.invocation is not None
+        node = attempt.node
         if attempt.part is not None:
             parts = self._parts[node.id]
             parts.attempt = max(parts.attempt, attempt.number)
@@ -294,20 +292,20 @@ class Scheduler:
         except OSError as error:
             self._fail_execution(attempt, f"its log cannot be written: {error}")
             return
-        packed = any_pb2.Any()
-        packed.Pack(node.executor_spec)
+        try:
+            request, own = attempt.request(self._settings.secrets)
+        except UsageError as error:
+            self._fail_execution(attempt, str(error))
+            return
         self._running[attempt.job] = attempt
         attempt.started_at = clock.now()
         self._workers.get().start(
             attempt.job,
             "execute",
-            {
-                "invocation": base64.b64encode(prepared.invocation.SerializeToString()).decode(),
-                "executor_spec": base64.b64encode(packed.SerializeToString()).decode(),
-            },
+            request,
             log=attempt.log,
             cwd=self._settings.cwd,
-            env={**self._settings.env, **node.settings.get("env", {}), **self._outcome_variables()},
+            env={**self._settings.env, **own, **self._outcome_variables()},
             sys_path=self._settings.import_roots,
         )
 
@@ -356,6 +354,7 @@ class Scheduler:
         if outcome is not None and outcome["ok"]:
             self._summaries.keep(attempt.log, outcome["summaries"])
             output = execution_result_pb2.ExecutorOutput.FromString(base64.b64decode(outcome["output"]))
+            attempt.conceal(output, self._settings.secrets)
             outputs = publishing.publish_success(self._handle, prepared, output)
             facts = self._summaries.store(outputs, outcome["summaries"])
             self._remember(attempt, "succeeded", ended)

@@ -14,8 +14,8 @@ from starlette.requests import Request
 from penstock.dashboard import app
 from penstock.dashboard.declarations import default_text
 from penstock.dashboard.guard import FORM_FIELD, Guard, Visitor, visitor_of
-from penstock.dashboard.redaction import is_secret
 from penstock.errors import DeclarationError, PenstockError
+from penstock.secrets import is_secret
 from penstock.spec import ParameterSpec
 
 PREFIX = "p."
