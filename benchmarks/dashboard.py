@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +37,7 @@ MOST_QUERIES = 10
 MOST_BYTES = 300_000
 MOST_PAINT_MILLISECONDS = 1000.0
 _PAINTS = 7
+_SETTLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -315,6 +316,12 @@ def postgres_store(runs: int) -> Iterator[tuple[StoreLocation, LargeStore]]:
             server.stop()
 
 
+def _settled_load() -> float:
+    """The machine's load once what this process did before has gone out of it; of others, what there is."""
+    time.sleep(_SETTLE_SECONDS)
+    return os.getloadavg()[0]
+
+
 def main() -> None:
     """Measures what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.dashboard", description=__doc__)
@@ -322,16 +329,20 @@ def main() -> None:
     parser.add_argument("--databases", choices=("SQLite", "PostgreSQL"), nargs="+", default=["SQLite", "PostgreSQL"])
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave README.md as it is")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
     measured: dict[str, dict[str, Timing]] = {}
     first: FirstPage | None = None
-    if "SQLite" in options.databases:
-        location, store = dashboard_store.kept(options.runs)
-        measured["SQLite"] = measure(location, pages(store))
-        first = first_page(location)
-    if "PostgreSQL" in options.databases:
-        with postgres_store(options.runs) as (location, store):
-            measured["PostgreSQL"] = measure(location, pages(store))
+    with ExitStack() as opened:
+        stores: dict[str, tuple[StoreLocation, LargeStore]] = {}
+        if "PostgreSQL" in options.databases:
+            stores["PostgreSQL"] = opened.enter_context(postgres_store(options.runs))
+        if "SQLite" in options.databases:
+            stores["SQLite"] = dashboard_store.kept(options.runs)
+        load = _settled_load()
+        for name in reversed(stores):
+            location, store = stores[name]
+            measured[name] = measure(location, pages(store))
+            if name == "SQLite":
+                first = first_page(location)
     text = (
         f"### {options.runs:,} runs, {10 * options.runs:,} artifacts\n\n{table(measured, first)}\n\n"
         f"{report.circumstances(load)}"
