@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -85,11 +84,10 @@ def test_nothing_that_is_kept_names_a_scratch_folder(taxi: Project) -> None:
     assert "penstock-stage" not in text and f"s3://{taxi.bucket}/root/trainer/model/" in text
 
 
-def test_transform_keeps_its_analyses_by_the_place_of_the_data(taxi: Project) -> None:
-    examples, _ = taxi.artifact("examples", "Examples")
+def test_transform_keeps_its_analyses_by_the_content_of_the_data(taxi: Project) -> None:
+    _, properties = taxi.artifact("examples", "Examples")
     keys = [key for key in taxi.sizes() if "/updated_analyzer_cache/" in key]
-    place = hashlib.sha256(f"{examples}/Split-train/*".encode()).hexdigest()
-    assert keys and all(place in key for key in keys)
+    assert keys and all(f"/Split-train-{properties['penstock_digest']}-" in key for key in keys)
 
 
 def test_unchanged_nodes_come_from_the_cache(taxi: Project) -> None:

@@ -20,7 +20,7 @@ from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 from tfx.types import Artifact, artifact_utils
 
 from penstock.engine import content, user_code
-from penstock.engine.content import DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY
+from penstock.engine.content import CODE_PROPERTY, DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY
 from penstock.engine.graph import GraphNode
 from penstock.storage import buckets, objects
 
@@ -32,8 +32,8 @@ _PACKAGES = ("tfx", "tensorflow", "keras", "tensorflow-transform", "tensorflow-m
 # Custom properties that say how an artifact came about, such as what a model was compared with to be blessed. Others
 # are for its reader, such as the span of examples.
 _BOOKKEEPING = frozenset(
-    (DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id", "input_fingerprint",
-     "is_external", "name", "pipeline_name", "producer_component", "state", "tfx_version")
+    (CODE_PROPERTY, DIGEST_PROPERTY, LISTING_PROPERTY, SIZE_PROPERTY, "baseline_model", "baseline_model_id",
+     "input_fingerprint", "is_external", "name", "pipeline_name", "producer_component", "state", "tfx_version")
 )  # fmt: skip
 
 
@@ -47,12 +47,12 @@ def key_parts(
 
     Where and how a node runs (Beam's options, resources) is left out: it must not change the result.
     """
-    class_path = _class_path(node.executor_spec)
+    executor = class_path(node.executor_spec)
     return {
         "pipeline": node.pipeline_info.id,
         "node": node.id,
         "component": node.proto.node_info.type.name,
-        "executor": class_path,
+        "executor": executor,
         "inputs": {name: [_identity(artifact) for artifact in inputs[name]] for name in sorted(inputs)},
         "outputs": {
             name: _hash(spec.SerializeToString(deterministic=True))
@@ -60,7 +60,7 @@ def key_parts(
         },
         "parameters": {name: _hash(repr(parameters[name]).encode()) for name in sorted(parameters)},
         "environment": dict(node.settings.get("env", {})),
-        "code": user_code.digests(user_code.entry_points(parameters, [class_path]), import_roots),
+        "code": user_code.digests(user_code.entry_points(parameters, [executor]), import_roots),
         "packages": {name: _version(name) for name in _PACKAGES},
     }
 
@@ -132,10 +132,10 @@ def look_up(
             reasons.append(f"execution {execution.id} is older than the cache may be ({max_age_seconds:g} s)")
             continue
         outputs = outputs_of(handle, execution)
-        damage = next((cause for artifact in chain(*outputs.values()) if (cause := _damage(artifact))), None)
-        if damage is None:
+        spoilt = next((cause for artifact in chain(*outputs.values()) if (cause := damage(artifact))), None)
+        if spoilt is None:
             return Decision(name, parts, "hit", f"execution {execution.id} had the same key", outputs)
-        reasons.append(f"the outputs of execution {execution.id} cannot be used: {damage}")
+        reasons.append(f"the outputs of execution {execution.id} cannot be used: {spoilt}")
     return Decision(name, parts, "miss", "; ".join(reasons) or NOTHING_YET)
 
 
@@ -151,8 +151,8 @@ def outputs_of(handle: Any, execution: metadata_store_pb2.Execution) -> dict[str
     return dict(outputs)
 
 
-def _damage(artifact: Artifact) -> str | None:
-    """What is wrong with an artifact's payload, or None if it is as it was recorded."""
+def damage(artifact: Artifact) -> str | None:
+    """Returns what is wrong with an artifact's payload, or None if it is as it was recorded."""
     if artifact.mlmd_artifact.state != metadata_store_pb2.Artifact.LIVE:
         return f"artifact {artifact.id} is not live"
     if not artifact.uri:
@@ -200,7 +200,8 @@ def _identity(artifact: Artifact) -> str:
     return f"{artifact.id} {artifact.uri}"
 
 
-def _class_path(spec: Any) -> str:
+def class_path(spec: Any) -> str:
+    """Returns what names an executable: a Python class, or a digest of the spec; empty where there is none."""
     if spec is None:
         return ""
     if hasattr(spec, "python_executor_spec"):

@@ -16,6 +16,8 @@ DIGEST_PROPERTY = "penstock_digest"
 SIZE_PROPERTY = "penstock_bytes"
 # On object storage only: names, sizes and times of the files as they were written.
 LISTING_PROPERTY = "penstock_listing"
+# On the analyzer cache of Transform only: what tells the code that made it from other code.
+CODE_PROPERTY = "penstock_code"
 
 
 def digest(uri: str) -> tuple[str | None, int]:

@@ -92,6 +92,10 @@ def _execute(
             stage.fetch(info.exec_properties)
         if _class_path(executor_spec) == _CSV_EXECUTOR:
             _check_csv(info)
+        if _class_path(executor_spec) == _TRANSFORM_EXECUTOR:
+            from penstock.beam import analysis_keys  # loads Transform's executor
+
+            analysis_keys.install(_digests(info.input_dict.get(standard_component_specs.EXAMPLES_KEY, ())))
         output = operator.run_executor(info)
         if output.execution_result.code != 0:
             raise ExecutorError(output.execution_result.result_message or f"error code {output.execution_result.code}")
@@ -136,6 +140,12 @@ def _class_path(spec: Any) -> str:
     is_beam = isinstance(spec, executable_spec_pb2.BeamExecutableSpec)
     path: str = spec.python_executor_spec.class_path if is_beam else spec.class_path
     return path
+
+
+def _digests(artifacts: Sequence[types.Artifact]) -> dict[str, str]:
+    """The recorded digests of artifacts, by where they lie now."""
+    found = ((artifact.uri, artifact.get_string_custom_property(DIGEST_PROPERTY)) for artifact in artifacts)
+    return {uri: digest for uri, digest in found if digest}
 
 
 def _check_csv(info: data_types.ExecutionInfo) -> None:

@@ -25,9 +25,9 @@ from tfx.orchestration.portable import (
     python_driver_operator,
 )
 from tfx.orchestration.portable.input_resolution import exceptions as resolution_errors
-from tfx.orchestration.portable.mlmd import context_lib
+from tfx.orchestration.portable.mlmd import context_lib, execution_lib
 
-from penstock.engine import cache, content, input_files, spans
+from penstock.engine import analyses, cache, content, input_files, spans
 from penstock.engine.graph import GraphNode
 from penstock.engine.prepared import Artifacts, InputKey, NodeError, Prepared, StoreHandle, input_key
 from penstock.engine.publishing import publish_cancelled, publish_failure
@@ -200,6 +200,9 @@ def _decide(
         return Prepared("cached", execution.id, contexts=contexts, outputs=outputs, cache=decision)
 
     _check_present(inputs)
+    notes: list[str] = []
+    if analyses.takes_earlier(node):
+        inputs, notes = _with_earlier_analyses(node, handle, execution, contexts, inputs, outputs, decision)
     invocation = data_types.ExecutionInfo(
         execution_id=execution.id,
         input_dict=inputs,
@@ -212,7 +215,30 @@ def _decide(
         pipeline_info=node.pipeline_info,
         pipeline_run_id=node.runtime_spec.pipeline_run_id.field_value.string_value,
     ).to_proto()
-    return Prepared("run", execution.id, invocation, contexts, outputs, decision)
+    return Prepared("run", execution.id, invocation, contexts, outputs, decision, notes)
+
+
+def _with_earlier_analyses(
+    node: GraphNode,
+    handle: StoreHandle,
+    execution: metadata_store_pb2.Execution,
+    contexts: Sequence[metadata_store_pb2.Context],
+    inputs: Artifacts,
+    outputs: Artifacts,
+    decision: cache.Decision,
+) -> tuple[Artifacts, list[str]]:
+    """Returns a Transform's inputs with what is found of its earlier analyses, and marks those it is going to keep."""
+    digest = analyses.code_digest(decision.parts)
+    for artifact in outputs[analyses.OUTPUT]:
+        artifact.set_string_custom_property(content.CODE_PROPERTY, digest)
+    if decision.outcome == "off":  # nothing of earlier runs is wanted
+        return inputs, []
+    earlier, notes = analyses.find(node, handle, inputs, digest)
+    if earlier is None:
+        return inputs, notes
+    added: Artifacts = {analyses.INPUT: [earlier]}
+    execution_lib.put_execution(handle, execution, contexts, input_artifacts=added)
+    return {**inputs, **added}, notes
 
 
 def _check_present(inputs: Artifacts) -> None:

@@ -49,6 +49,7 @@ class Prepared:
         contexts: contexts the results will be published into.
         outputs: outputs known now.
         cache: what the cache answered; None where it was not asked.
+        notes: lines for the log of its executor.
     """
 
     state: str
@@ -57,6 +58,7 @@ class Prepared:
     contexts: list[metadata_store_pb2.Context] = field(default_factory=list)
     outputs: Artifacts = field(default_factory=dict)
     cache: cache.Decision | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 def input_key(inputs: Mapping[str, Sequence[types.Artifact]]) -> InputKey:

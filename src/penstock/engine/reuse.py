@@ -26,7 +26,7 @@ def reuse_outputs(node: GraphNode, handle: StoreHandle, this_run: str, base_run:
         NodeError: the other run has no successful execution of the node, or not for all artifacts it ran for.
     """
     executions = _executions(node, handle, this_run, base_run)
-    newest = {_key(handle, e): e for e in sorted(executions, key=_id)} if node.may_repeat else {}
+    newest = {_key(node, handle, e): e for e in sorted(executions, key=_id)} if node.may_repeat else {}
     found = [e for e in executions if execution_lib.is_execution_successful(e)]
     if not found or not all(map(execution_lib.is_execution_successful, newest.values())):
         raise NodeError(f"it is not among the nodes to run, and run {base_run} has no outputs of it to use instead")
@@ -77,7 +77,7 @@ def published(node: GraphNode, handle: StoreHandle, run_id: str) -> dict[InputKe
     found = {}
     for execution in sorted(_executions(node, handle, run_id, run_id), key=_id):
         if execution_lib.is_execution_successful(execution):
-            found[_key(handle, execution)] = _as_prepared(handle, execution)
+            found[_key(node, handle, execution)] = _as_prepared(handle, execution)
     return found
 
 
@@ -91,8 +91,10 @@ def _id(execution: metadata_store_pb2.Execution) -> int:
     return number
 
 
-def _key(handle: StoreHandle, execution: metadata_store_pb2.Execution) -> InputKey:
-    return input_key(execution_lib.get_input_artifacts(handle, execution.id))
+def _key(node: GraphNode, handle: StoreHandle, execution: metadata_store_pb2.Execution) -> InputKey:
+    inputs = execution_lib.get_input_artifacts(handle, execution.id)
+    # Transform may have taken earlier analyses besides, see `analyses`.
+    return input_key({name: found for name, found in inputs.items() if name in node.proto.inputs.inputs})
 
 
 def _executions(node: GraphNode, handle: StoreHandle, this_run: str, run_id: str) -> list[metadata_store_pb2.Execution]:

@@ -31,7 +31,6 @@ from penstock.storage import buckets, objects
 _LOG = logging.getLogger(__name__)
 _INPUT_BASE = standard_component_specs.INPUT_BASE_KEY
 _INPUT_CONFIG = standard_component_specs.INPUT_CONFIG_KEY
-_TRANSFORM_EXECUTOR = "tfx.components.transform.executor.Executor"
 _PUSH_DESTINATION = standard_component_specs.PUSH_DESTINATION_KEY
 _MODULE_PATH = standard_component_specs.MODULE_PATH_KEY
 # Where TFX notes what an evaluation was made from.
@@ -60,8 +59,7 @@ def staged(info: data_types.ExecutionInfo, executor_spec: Any) -> Iterator[Stage
     stage = Stage(info)
     try:
         stage.clear()
-        with _kept_dataset_keys(stage, executor_spec):
-            yield stage
+        yield stage
     except BaseException as error:
         error.args = tuple(stage.original(part) if isinstance(part, str) else part for part in error.args)
         stage.discard()
@@ -252,35 +250,6 @@ def _works_elsewhere(spec: Any) -> bool:
     runner = given.get("--runner", "DirectRunner")
     masters = (given.get("--flink_master", ""), given.get("--spark_master", ""))
     return runner not in _RUNNERS_HERE and not any(master.startswith(("[local", "local")) for master in masters)
-
-
-@contextmanager
-def _kept_dataset_keys(stage: Stage, spec: Any) -> Iterator[None]:
-    """Lets Transform find the analyses that an earlier one left in its cache, which keeps them by place."""
-    if not _is_transform(spec):
-        yield
-        return
-    from tfx.components.transform import executor  # load Transform's executor
-
-    datasets = executor._Dataset
-    make = datasets.__init__
-
-    def make_with_address(dataset: Any, file_pattern: str, *arguments: Any, **options: Any) -> None:
-        make(dataset, stage.original(file_pattern), *arguments, **options)
-        key = dataset.dataset_key
-        make(dataset, file_pattern, *arguments, **options)
-        dataset.dataset_key = key
-
-    datasets.__init__ = make_with_address
-    try:
-        yield
-    finally:
-        datasets.__init__ = make
-
-
-def _is_transform(spec: Any) -> bool:
-    is_beam = isinstance(spec, executable_spec_pb2.BeamExecutableSpec)
-    return is_beam and spec.python_executor_spec.class_path == _TRANSFORM_EXECUTOR
 
 
 def _below(files: Sequence[objects.Entry], place: str) -> list[objects.Entry]:

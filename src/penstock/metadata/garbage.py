@@ -166,11 +166,18 @@ def _outputs_of(database: Database, old: Sequence[Run]) -> set[int]:
 
 
 def _used_elsewhere(database: Database, artifacts: set[int], old: Sequence[Run]) -> set[int]:
-    """Those of the artifacts that an execution outside the old runs took or gave, be it from the cache."""
+    """Those of the artifacts that an execution outside the old runs took or gave, be it from the cache.
+
+    What Transform took of earlier analyses it can do without: its own has all of them that a later run may want.
+    """
     executions = {e.execution_id for run in old for e in executions_of_run(database, run.run_id)}
     used: set[int] = set()
     for names, values in in_parts(sorted(artifacts)):
-        sql = f"SELECT DISTINCT artifact_id, execution_id FROM Event WHERE artifact_id IN ({names})"
+        sql = (
+            "SELECT DISTINCT e.artifact_id, e.execution_id FROM Event e JOIN Artifact a ON a.id = e.artifact_id "
+            f"JOIN Type t ON t.id = a.type_id WHERE e.artifact_id IN ({names}) "
+            f"AND (t.name <> 'TransformCache' OR e.type IN {OUTPUTS_SQL})"
+        )
         used.update(row["artifact_id"] for row in database.query(sql, values) if row["execution_id"] not in executions)
     return used
 

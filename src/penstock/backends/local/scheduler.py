@@ -288,7 +288,8 @@ class Scheduler:
             self._set(node.id, "running", attempt=attempt.number, log=self._stored_path(attempt.log))
         try:
             attempt.log.parent.mkdir(parents=True, exist_ok=True)
-            attempt.log.touch()
+            with attempt.log.open("a") as log:
+                log.writelines(f"{note}\n" for note in prepared.notes)
         except OSError as error:
             self._fail_execution(attempt, f"its log cannot be written: {error}")
             return
