@@ -289,7 +289,7 @@ class Scheduler:
         try:
             attempt.log.parent.mkdir(parents=True, exist_ok=True)
             with attempt.log.open("a") as log:
-                log.writelines(f"{note}\n" for note in prepared.notes)
+                log.writelines(f"{note}\n" for note in attempt.prepared.notes)
         except OSError as error:
             self._fail_execution(attempt, f"its log cannot be written: {error}")
             return
