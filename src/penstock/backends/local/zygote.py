@@ -22,7 +22,6 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +52,9 @@ _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 _FIRST_CLIENT_SECONDS = 60.0
 
+# Who has had so many is likely to want more: more than the nodes of most pipelines.
+_MANY_JOBS = 20
+
 
 @dataclass
 class _Job:
@@ -79,7 +81,9 @@ class Zygote:
         self._idle_seconds = idle_seconds
         self._selector = selectors.DefaultSelector()
         self._clients: set[_Client] = set()
-        self._gathering: Iterator[None] = iter(())
+        # Waits until nobody does, or until it is worth their while.
+        self._gathering = huge_pages.gather()
+        self._jobs_begun = 0
         # Whoever started it is about to connect, however short it may be idle afterwards.
         self._idle_since = time.monotonic() + _FIRST_CLIENT_SECONDS
 
@@ -98,13 +102,14 @@ class Zygote:
 
     def _wait(self) -> list[tuple[selectors.SelectorKey, int]]:
         """Waits for something to do; while nobody is connected, also for the idle time to end."""
-        if self._clients:
-            return self._selector.select()
-        for _ in self._gathering:
-            ready = self._selector.select(0)
+        # Children that run would be left with copies of their own.
+        if not any(client.jobs for client in self._clients) and (not self._clients or self._jobs_begun >= _MANY_JOBS):
+            while not (ready := self._selector.select(0)):
+                if next(self._gathering, True):
+                    break
             if ready:
                 return ready
-        return self._selector.select(max(0.0, self._idle_left()))
+        return self._selector.select(None if self._clients else max(0.0, self._idle_left()))
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -153,7 +158,6 @@ class Zygote:
         for job in client.jobs.values():
             _signal_group(job.pid, signal.SIGKILL)
         if not self._clients:
-            # While children run they would be left with copies of their own.
             self._gathering = huge_pages.gather()
         self._idle_since = time.monotonic()
 
@@ -163,6 +167,7 @@ class Zygote:
             protocol.send(client.connection, message)
 
     def _start(self, client: _Client, message: protocol.Message) -> None:
+        self._jobs_begun += 1
         outcome = os.memfd_create("penstock-outcome")
         scratch = tempfile.mkdtemp(prefix="penstock-job-")
         sys.stdout.flush()
