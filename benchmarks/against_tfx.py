@@ -176,7 +176,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--copies", type=int, default=20, help="taxi files in the large data  [default: 20]")
     parser.add_argument("--train-steps", type=int, default=1000, help="of the small data  [default: 1000]")
     parser.add_argument("--large-train-steps", type=int, default=200, help="of larger data  [default: 200]")
-    parser.add_argument("--scheduler-nodes", type=int, nargs="+", default=[2000], help="[default: 2000]")
+    parser.add_argument("--scheduler-nodes", type=int, nargs="+", default=[250, 500, 1000, 2000])
     parser.add_argument("--no-write", dest="write", action="store_false", help="leave README.md as it is")
     return parser.parse_args()
 
