@@ -75,6 +75,7 @@ CALLS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "unknown environment": (("--env", "moon"), ("moon",)),
     "store of an unknown kind": (("--store", "mysql://host/db"), ("mysql://", "postgresql://")),
     "store without database": (("--store", "postgresql://me:hush@host"), ("names no database",)),
+    "password that is not escaped": (("--store", "postgresql://me:4711/hush@host/db"), ("write these as %2F",)),
     "store that is a file": (("--store", "pipeline.yaml"), ("is a file, not a store's folder",)),
     "run id": (("--run-id", "../other"), ("'../other'", "Allowed")),
     "jobs": (("--jobs", "0"), ("--jobs",)),

@@ -153,5 +153,11 @@ def _check_postgres(url: str, source: str) -> None:
     except ValueError as error:
         # The URL may hold a password, so it is not repeated, and neither is an error text that quotes it.
         raise UsageError(f"{source}: the PostgreSQL URL cannot be read. Allowed: {_ALLOWED}.") from error
+    if "@" in parts.path + parts.query + parts.fragment:
+        # Part of a password: not repeated either.
+        raise UsageError(
+            f"{source}: the PostgreSQL URL cannot be read: '@' comes after '/', '?' or '#'. In user and password write "
+            f"these as %2F, %3F and %23. Allowed: {_ALLOWED}."
+        )
     if not parts.path.lstrip("/"):
         raise UsageError(f"{source}: the PostgreSQL URL for {address.host} names no database. Allowed: {_ALLOWED}.")
