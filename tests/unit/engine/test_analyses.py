@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[3] / "src"
+from tests.unit.engine.programs import run_checks
+
 # In a process of its own: it takes TFX's light library, which must not come to a process that may load TensorFlow.
 PROGRAM = """
 from penstock.engine import light_tfx
@@ -159,14 +157,4 @@ for check in [
 
 
 def test_which_analyses_are_taken_up(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert len(done.stdout.splitlines()) == 8
+    assert len(run_checks(PROGRAM, tmp_path)) == 8
