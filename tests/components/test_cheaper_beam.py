@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import sys
+import threading
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -15,10 +16,11 @@ import pytest
 import tensorflow as tf
 from apache_beam.internal import cloudpickle_pickler
 from apache_beam.internal.cloudpickle import cloudpickle
-from apache_beam.runners.worker import statecache
+from apache_beam.metrics import Metrics
+from apache_beam.runners.worker import statecache, statesampler
 from apache_beam.testing.util import assert_that, equal_to
 
-from penstock.beam import cached_sizes, pickling
+from penstock.beam import cached_sizes, pickling, state_sampling
 from tests.components.ingestion_helpers import ONE_WORKER
 
 FIND = cloudpickle._find_imported_submodules
@@ -107,3 +109,33 @@ VALUES = [
 def test_the_same_sizes_are_measured(value: Any) -> None:
     assert cached_sizes.get_deep_size(value) == SIZE(value)
     assert cached_sizes.get_deep_size(value, value) == SIZE(value)
+
+
+TOLD: list[tuple[str, list[str]]] = []
+
+
+class Tell(beam.DoFn):
+    """Counts, and says which step it finds itself to be and who else there is."""
+
+    def process(self, element: int) -> None:
+        Metrics.counter("tests", "seen").inc()
+        tracker = statesampler.get_current_tracker()
+        step = tracker.current_state().name_context.step_name
+        TOLD.append((step, [thread.name for thread in threading.enumerate() if "(run)" in thread.name]))
+
+
+@pytest.mark.parametrize("left_out", [False, True])
+def test_the_step_at_work_is_known_without_a_thread_that_looks(left_out: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("start", "stop"):  # which are put back
+        monkeypatch.setattr(statesampler.StateSampler, name, getattr(statesampler.StateSampler, name))
+    if left_out:
+        state_sampling.leave_out()
+        state_sampling.leave_out()
+    TOLD.clear()
+    pipeline = beam.Pipeline(options=beam.pipeline.PipelineOptions(list(ONE_WORKER)))
+    _ = pipeline | beam.Create([1, 2]) | "Tell" >> beam.ParDo(Tell())
+    result = pipeline.run()
+    result.wait_until_finish()
+    assert [counter.committed for counter in result.metrics().query()["counters"]] == [2]
+    assert len(TOLD) == 2
+    assert all("Tell" in step and bool(threads) != left_out for step, threads in TOLD)

@@ -23,7 +23,16 @@ from tfx.proto.orchestration import executable_spec_pb2, execution_invocation_pb
 from tfx.types import standard_component_specs
 from tfx.types.value_artifact import ValueArtifact
 
-from penstock.beam import cached_sizes, fast_reading, option_views, packaging, pickling, profiles, signatures
+from penstock.beam import (
+    cached_sizes,
+    fast_reading,
+    option_views,
+    packaging,
+    pickling,
+    profiles,
+    signatures,
+    state_sampling,
+)
 from penstock.engine import autograph, content, csv_check, staging
 from penstock.engine.content import DIGEST_PROPERTY, SIZE_PROPERTY
 from penstock.errors import PenstockError
@@ -65,6 +74,7 @@ def execute(invocation: execution_invocation_pb2.ExecutionInvocation, executor_s
     signatures.remember()
     option_views.remember()
     cached_sizes.install()
+    state_sampling.leave_out()
     pickling.install(in_process=profiles.runs_in_process(getattr(executor_spec, "beam_pipeline_args", ())))
     fast_reading.install()
     autograph.leave_tft_out()

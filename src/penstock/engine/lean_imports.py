@@ -32,6 +32,8 @@ _ON_FIRST_USE = frozenset(
         "sklearn.neighbors",
     )
 )
+# What a module has before it is executed. Not `__path__`: who asks for it is about to import something from inside.
+_SAME_BEFORE = frozenset(("__class__", "__dict__", "__file__", "__loader__", "__name__", "__package__", "__spec__"))
 # Modules that use those above in annotations, which Python would evaluate.
 _ANNOTATED = frozenset(("tensorflow_model_analysis.metrics.bleu", "tensorflow_model_analysis.metrics.rouge"))
 
@@ -59,8 +61,27 @@ class _Finder(importlib.abc.MetaPathFinder):
         elif name in _ANNOTATED:
             spec.loader = _AnnotationsLoader(name, spec.loader.path)
         else:
-            spec.loader = importlib.util.LazyLoader(spec.loader)
+            spec.loader = _LazyLoader(spec.loader)
         return spec
+
+
+class _LazyModule(importlib.util._LazyModule):  # type: ignore[name-defined, misc]
+    """A module that is executed on first use, which a look at what every module has is not.
+
+    Tracing a function and measuring a side input look through all modules there are: by Python's own class, the first
+    of either would execute all of them, half a second in each worker.
+    """
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in _SAME_BEFORE:
+            return object.__getattribute__(self, name)
+        return super().__getattribute__(name)
+
+
+class _LazyLoader(importlib.util.LazyLoader):
+    def exec_module(self, module: types.ModuleType) -> None:
+        super().exec_module(module)
+        module.__class__ = _LazyModule
 
 
 class _AnnotationsLoader(importlib.machinery.SourceFileLoader):

@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import tensorflow_model_analysis as tfma
-from google.protobuf import json_format
 from tensorflow_model_analysis.metrics import metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.slicer import slicer_lib
-from tensorflow_model_analysis.writers import metrics_plots_and_validations_writer
+from tensorflow_model_analysis.view import util as view_util
+from tensorflow_model_analysis.writers import eval_config_writer, metrics_plots_and_validations_writer
 
 from penstock.summaries import plot_data
 
@@ -35,9 +35,14 @@ _CHANGE = "_diff"
 
 def view(uri: str) -> View:
     """Returns the view of the evaluation at `uri`, an Evaluator's `evaluation` output."""
-    result = tfma.load_eval_result(uri)
+    config, _, _, model_locations = eval_config_writer.load_eval_run(uri)
     slices: list[View] = []
-    for slice_key, values in result.slicing_metrics:
+    # Not by `load_eval_result`, which makes JSON of all plots besides; they take longer than all the rest.
+    for record in metrics_plots_and_validations_writer.load_and_deserialize_metrics(uri):
+        read = view_util.convert_metrics_proto_to_dict(record)
+        if read is None:
+            continue
+        slice_key, values = read
         metrics, changes, intervals = _scalars(values)
         entry: View = {"slice": _features(slice_key), "metrics": metrics, "changes": changes}
         slices.append({**entry, "intervals": intervals} if intervals else entry)
@@ -46,24 +51,24 @@ def view(uri: str) -> View:
     if _has_validations(uri):
         validation = tfma.load_validation_result(uri)
     return {
-        "model": result.model_location or None,
+        "model": next(iter(model_locations.values()), "") or None,
         "slices": slices,
-        "thresholds": [] if validation is None else _thresholds(result, slices, validation),
+        "thresholds": [] if validation is None else _thresholds(config, slices, validation),
         "blessed": None if validation is None else bool(validation.validation_ok),
         "plots": [
             {"slice": _features(slice_key), "plots": found}
-            for slice_key, plots in _plots(uri, result)
+            for slice_key, plots in _plots(uri, config)
             if (found := plot_data.views(plots))
         ],
     }
 
 
-def _plots(uri: str, result: Any) -> Iterator[tuple[Any, list[plot_data.Plot]]]:
+def _plots(uri: str, config: config_pb2.EvalConfig) -> Iterator[tuple[Any, list[plot_data.Plot]]]:
     """Returns the candidate's plots by slice.
 
     They are read as they were written: TFMA's own reader keeps one of several plots of an output, whatever their names.
     """
-    specs = result.config.model_specs
+    specs = config.model_specs
     candidates = {spec.name for spec in specs if not spec.is_baseline} if len(specs) > 1 else None
     if not (os.path.isdir(uri) and any(name.startswith("plots") for name in os.listdir(uri))):
         return
@@ -75,7 +80,7 @@ def _plots(uri: str, result: Any) -> Iterator[tuple[Any, list[plot_data.Plot]]]:
                     output=pair.key.output_name,
                     sub_key=metric_types.SubKey.from_proto(pair.key.sub_key) if pair.key.HasField("sub_key") else "",
                     name=pair.key.name,
-                    data=json_format.MessageToDict(pair.value),
+                    data=pair.value,
                 )
                 for pair in record.plot_keys_and_values
                 if candidates is None or pair.key.model_name in candidates
@@ -118,7 +123,7 @@ def _scalars(
     return metrics, changes, intervals
 
 
-def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[View]:
+def _thresholds(config: config_pb2.EvalConfig, slices: Iterable[View], validation: Any) -> list[View]:
     by_slice = {tuple(sorted(entry["slice"].items())): entry for entry in slices}
     failed = {
         (_slice_of(per_slice.slice_key), failure.metric_key.name.removesuffix(_CHANGE), failure.metric_key.is_diff)
@@ -126,7 +131,7 @@ def _thresholds(result: Any, slices: Iterable[View], validation: Any) -> list[Vi
         for failure in per_slice.failures
     }
     found: list[View] = []
-    declared = metric_specs.metric_thresholds_from_metrics_specs(result.config.metrics_specs, result.config)
+    declared = metric_specs.metric_thresholds_from_metrics_specs(config.metrics_specs, config)
     for key, thresholds in declared.items():
         for slicing, threshold in thresholds:
             for slice_key in _slices_of(slicing, by_slice):

@@ -15,27 +15,21 @@ Counts are sums of weights where examples have weights. The source's layout is T
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-_COUNTS = {
-    "tp": "truePositives",
-    "fp": "falsePositives",
-    "tn": "trueNegatives",
-    "fn": "falseNegatives",
-}
 _RESIDUAL_PLOT = "residual_plot"
 
 
 @dataclass(frozen=True)
 class Plot:
-    """One plot of a slice: what it is of, its name ("" for those that need none), and TFMA's `PlotData` as JSON."""
+    """One plot of a slice: what it is of, its name ("" for those that need none), and TFMA's message `PlotData`."""
 
     output: str
     sub_key: object
     name: str
-    data: Mapping[str, Any]
+    data: Any
 
 
 def views(plots: Iterable[Plot]) -> dict[str, Any]:
@@ -49,14 +43,11 @@ def views(plots: Iterable[Plot]) -> dict[str, Any]:
 
 
 def _views(plot: Plot) -> Iterable[tuple[str, Any]]:
-    buckets = plot.data.get("calibrationHistogramBuckets", {}).get("buckets")
-    if buckets:
+    if buckets := plot.data.calibration_histogram_buckets.buckets:
         yield "residuals" if plot.name == _RESIDUAL_PLOT else "calibration", _calibration(buckets)
-    matrices = plot.data.get("confusionMatrixAtThresholds", {}).get("matrices")
-    if matrices:
+    if matrices := plot.data.confusion_matrix_at_thresholds.matrices:
         yield "confusion", _confusion(matrices)
-    matrices = plot.data.get("multiClassConfusionMatrixAtThresholds", {}).get("matrices")
-    if matrices:
+    if matrices := plot.data.multi_class_confusion_matrix_at_thresholds.matrices:
         yield "classes", _classes(matrices)
 
 
@@ -65,52 +56,44 @@ def label(output: str, name: str, sub_key: object) -> str:
     return "/".join(str(part) for part in (output, name, sub_key) if part)
 
 
-def _calibration(buckets: Sequence[Mapping[str, Any]]) -> list[list[float | None]]:
-    rows: list[list[float | None]] = []
-    for bucket in buckets:
-        count = _number(bucket, "numWeightedExamples")
-        if count:
-            rows.append(
-                [
-                    _finite(_number(bucket, "lowerThresholdInclusive")),
-                    _finite(_number(bucket, "upperThresholdExclusive")),
-                    _short(count),
-                    _short(_number(bucket, "totalWeightedLabel")),
-                    _number(bucket, "totalWeightedRefinedPrediction"),
-                ]
-            )
-    return rows
+def _calibration(buckets: Iterable[Any]) -> list[list[float | None]]:
+    return [
+        [
+            _finite(bucket.lower_threshold_inclusive),
+            _finite(bucket.upper_threshold_exclusive),
+            _short(count),
+            _short(bucket.total_weighted_label.value),
+            bucket.total_weighted_refined_prediction.value,
+        ]
+        for bucket in buckets
+        if (count := bucket.num_weighted_examples.value)
+    ]
 
 
-def _confusion(matrices: Sequence[Mapping[str, Any]]) -> dict[str, list[float]]:
-    view: dict[str, list[float]] = {"thresholds": [_short(_number(matrix, "threshold")) for matrix in matrices]}
-    for name, key in _COUNTS.items():
-        view[name] = [_short(_number(matrix, key)) for matrix in matrices]
+def _confusion(matrices: Iterable[Any]) -> dict[str, list[float]]:
+    view: dict[str, list[float]] = {name: [] for name in ("thresholds", "tp", "fp", "tn", "fn")}
+    for matrix in matrices:
+        view["thresholds"].append(_short(matrix.threshold))
+        view["tp"].append(_short(matrix.true_positives))
+        view["fp"].append(_short(matrix.false_positives))
+        view["tn"].append(_short(matrix.true_negatives))
+        view["fn"].append(_short(matrix.false_negatives))
     return view
 
 
-def _classes(matrices: Sequence[Mapping[str, Any]]) -> dict[str, list[list[float | None]]]:
+def _classes(matrices: Iterable[Any]) -> dict[str, list[list[float | None]]]:
     return {
-        f"{_number(matrix, 'threshold'):g}": [
-            [
-                _class(entry, "actualClassId"),
-                _class(entry, "predictedClassId"),
-                _short(_number(entry, "numWeightedExamples")),
-            ]
-            for entry in matrix.get("entries", ())
+        f"{matrix.threshold:g}": [
+            [_class(entry.actual_class_id), _class(entry.predicted_class_id), _short(entry.num_weighted_examples)]
+            for entry in matrix.entries
         ]
         for matrix in matrices
     }
 
 
-def _class(entry: Mapping[str, Any], key: str) -> int | None:
-    """A class's number; TFMA's -1 is no class. protobuf's JSON leaves a field out that is 0."""
-    number = int(entry.get(key, 0))
+def _class(number: int) -> int | None:
+    """A class's number; TFMA's -1 is no class."""
     return None if number < 0 else number
-
-
-def _number(entry: Mapping[str, Any], key: str) -> float:
-    return float(entry.get(key, 0.0))
 
 
 def _finite(value: float) -> float | None:

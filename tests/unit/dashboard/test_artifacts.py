@@ -20,7 +20,6 @@ from penstock.dashboard.settings import Settings
 from penstock.metadata import notes, plots, recording
 from penstock.metadata.database import connect
 from penstock.metadata.runs import get_node
-from penstock.summaries import plot_data
 from tests.unit.dashboard.conftest import GOOD, Store, csrf, evaluation
 
 
@@ -382,44 +381,6 @@ def test_two_schemas_differ_in_features_types_and_domains() -> None:
         ("named", "domain", "− a", "+ c"),
         ("come", "feature", "–", "there"),
     ]
-
-
-def test_plots_are_made_small_without_losing_a_count() -> None:
-    # Fields that are 0 are left out by protobuf's JSON.
-    buckets_and_matrices = {
-        "calibrationHistogramBuckets": {
-            "buckets": [
-                {"lowerThresholdInclusive": "-Infinity", "numWeightedExamples": 0.0},
-                {"upperThresholdExclusive": 0.5, "numWeightedExamples": 3.0, "totalWeightedLabel": 1.0,
-                 "totalWeightedRefinedPrediction": 0.75},
-            ]
-        },
-        "confusionMatrixAtThresholds": {
-            "matrices": [{"falsePositives": 4.0, "truePositives": 2.0}, {"threshold": 0.5, "trueNegatives": 4.0}]
-        },
-    }  # fmt: skip
-    classes = {"multiClassConfusionMatrixAtThresholds": {"matrices": [
-        {"threshold": 0.5, "entries": [{"numWeightedExamples": 5.0}, {"actualClassId": 1, "predictedClassId": -1,
-         "numWeightedExamples": 2.5}]}]}}  # fmt: skip
-    bucket = {"lowerThresholdInclusive": -1.0, "numWeightedExamples": 2.0}
-    other = {"calibrationHistogramBuckets": {"buckets": [bucket]}}
-    found = plot_data.views(
-        [
-            plot_data.Plot("", "", "residual_plot", other),
-            plot_data.Plot("", "", "mine", other),
-            plot_data.Plot("", "", "", buckets_and_matrices),
-            plot_data.Plot("head", "", "multi_class_confusion_matrix_plot", classes),
-            plot_data.Plot("", "classId:1", "", buckets_and_matrices),
-        ]
-    )
-    assert found.pop("calibration/classId:1") == found["calibration"]
-    assert found.pop("confusion/classId:1") == found["confusion"]
-    assert found == {
-        "residuals": [[-1.0, 0.0, 2, 0, 0.0]],
-        "calibration": [[0.0, 0.5, 3, 1, 0.75]],
-        "confusion": {"thresholds": [0, 0.5], "tp": [2, 0], "fp": [4, 0], "tn": [0, 4], "fn": [0, 0]},
-        "head/classes": {"0.5": [[0, 0, 5], [1, None, 2.5]]},
-    }
 
 
 def test_plots_are_stored_apart_and_found_by_slice(tmp_path: Path) -> None:

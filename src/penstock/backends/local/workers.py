@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import selectors
 import signal
@@ -267,9 +268,15 @@ def environment_state() -> str:
     for folder in sorted({entry for entry in sys.path if entry.endswith("site-packages")}):
         if os.path.isdir(folder):
             digest.update(f"{folder} {os.stat(folder).st_mtime_ns}".encode())
-    for path in sorted(Path(penstock.__file__).parent.rglob("*.py")):
+    for path in sorted(path for folder in _own_folders() for path in folder.rglob("*.py")):
         digest.update(f"{path} {path.stat().st_mtime_ns}".encode())
     return digest.hexdigest()[:8]
+
+
+def _own_folders() -> list[Path]:
+    components = importlib.util.find_spec("penstock_components")
+    found = components.submodule_search_locations if components is not None else None
+    return [Path(penstock.__file__).parent, *map(Path, found or ())]
 
 
 def _socket_path() -> Path:

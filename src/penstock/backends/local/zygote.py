@@ -43,6 +43,18 @@ PRELOADED = (
     "penstock.compiler.compile",
     "penstock.engine.execution",
     "penstock.backends.local.worker",
+    # What these load when they are used.
+    "apache_beam.runners.portability.prism_runner",
+    "pyarrow.pandas_compat",
+    "setuptools",
+    "tensorboard.summary.v2",
+    # Executors of the nodes that most pipelines have.
+    "penstock.beam.analysis_keys",
+    "penstock.summaries.evaluation",
+    "penstock_components.arrow_evaluator.executor",
+    "penstock_components.ingestion.executor",
+    "tfx.components.statistics_gen.executor",
+    "tfx.components.trainer.executor",
 )
 
 # What a run may have loaded besides, because its user's code imports it: `tfx.v1` takes 8 s, keras_tuner 1 s.
