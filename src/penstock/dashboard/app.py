@@ -25,6 +25,7 @@ from penstock.dashboard.launches import Launches
 from penstock.dashboard.logs import OutsideError
 from penstock.dashboard.settings import Settings
 from penstock.errors import ArtifactNotFoundError, DeclarationError, PenstockError, RunNotFoundError, UsageError
+from penstock.metadata.key_metrics import KeyMetrics
 from penstock.metadata.series import Evaluations
 
 _LOG = logging.getLogger("penstock.dashboard")
@@ -43,6 +44,7 @@ class Context:
     launches: Launches
     guard: Guard
     evaluations: Evaluations
+    key_metrics: KeyMetrics
     declarations: Declarations
 
 
@@ -68,6 +70,7 @@ def create_app(settings: Settings) -> FastAPI:
         launches=Launches(settings.location),
         guard=guard,
         evaluations=Evaluations(),
+        key_metrics=KeyMetrics(),
         declarations=Declarations(settings.folders()),
     )
 

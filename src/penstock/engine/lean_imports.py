@@ -1,8 +1,10 @@
 """The pipeline libraries without what hardly any node uses.
 
-`tfx.components` imports every component of TFX, and with them Kubernetes' client, Docker's and KerasTuner; TFMA and
-TFDV import nltk, scikit-learn and parts of SciPy for a few metrics. `install()`, called before they are imported,
-leaves these to their first use: 75 MB of 440 that workers share, and a sixth of the time it takes to load them.
+`tfx.components` imports every component of TFX, and with them Kubernetes' client, Docker's and KerasTuner;
+`apache_beam.io` imports the clients of BigQuery, Pub/Sub and MongoDB; Keras and TFDV import IPython for notebooks; TFMA
+and TFDV import nltk, scikit-learn and parts of SciPy for a few metrics. `install()`, called before they are imported,
+leaves these to their first use: 117 MB of the 453 that workers share and can write to, and a quarter of the time it
+takes to load them.
 """
 
 from __future__ import annotations
@@ -16,13 +18,24 @@ import importlib.util
 import sys
 import types
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-_COMPONENTS = "tfx.components"
+# Packages, and where that comes from which they import in vain for most.
+_LATE = {
+    "apache_beam.io": ("apache_beam.io.gcp", "apache_beam.io.mongodbio", "apache_beam.transforms.xlang"),
+    "keras._tf_keras.keras.wrappers": ("keras.src.wrappers",),
+    "keras.wrappers": ("keras.src.wrappers",),
+    "tensorflow_data_validation": ("tensorflow_data_validation.utils.display_util",),
+    "tensorflow_model_analysis.view": ("tensorflow_model_analysis.view.widget_view",),
+    "tfx.components": ("tfx.components",),
+}
 # Modules that their importers use as `module.attribute`, at the time that attribute is needed.
 _ON_FIRST_USE = frozenset(
     (
+        "IPython",
+        "google.cloud.pubsub",
         "nltk",
         "rouge_score.rouge_scorer",
         "rouge_score.scoring",
@@ -32,8 +45,10 @@ _ON_FIRST_USE = frozenset(
         "sklearn.neighbors",
     )
 )
-# What a module has before it is executed. Not `__path__`: who asks for it is about to import something from inside.
-_SAME_BEFORE = frozenset(("__class__", "__dict__", "__file__", "__loader__", "__name__", "__package__", "__spec__"))
+# What a module has before it is executed.
+_SAME_BEFORE = frozenset(
+    ("__class__", "__dict__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__")
+)
 # Modules that use those above in annotations, which Python would evaluate.
 _ANNOTATED = frozenset(("tensorflow_model_analysis.metrics.bleu", "tensorflow_model_analysis.metrics.rouge"))
 
@@ -46,18 +61,21 @@ def install() -> None:
 
 
 class _Finder(importlib.abc.MetaPathFinder):
-    """Finds modules that are executed on first use, and the package of components."""
+    """Finds modules that are executed on first use, and packages that import what they do when it is asked for."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if name not in _ON_FIRST_USE and name not in _ANNOTATED and name != _COMPONENTS:
+        package = sys.modules.get(name.rpartition(".")[0])
+        if isinstance(package, _LazyModule):
+            package.__doc__  # noqa: B018 - executes it, which what is inside may need
+        if name not in _ON_FIRST_USE and name not in _ANNOTATED and name not in _LATE:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             return None
-        if name == _COMPONENTS:
-            spec.loader = _ComponentsLoader(spec.loader.path)
+        if name in _LATE:
+            spec.loader = _LateLoader(spec.loader.path, _LATE[name])
         elif name in _ANNOTATED:
             spec.loader = _AnnotationsLoader(name, spec.loader.path)
         else:
@@ -75,7 +93,15 @@ class _LazyModule(importlib.util._LazyModule):  # type: ignore[name-defined, mis
     def __getattribute__(self, name: str) -> Any:
         if name in _SAME_BEFORE:
             return object.__getattribute__(self, name)
+        if name == "get_ipython":
+            return _get_ipython
         return super().__getattribute__(name)
+
+
+def _get_ipython() -> Any:
+    """IPython's function of this name: there is no shell before IPython is executed, which need not be to say so."""
+    ipython = sys.modules.get("IPython.core.getipython")
+    return None if ipython is None else ipython.get_ipython()
 
 
 class _LazyLoader(importlib.util.LazyLoader):
@@ -93,11 +119,12 @@ class _AnnotationsLoader(importlib.machinery.SourceFileLoader):
         return compile(self.get_data(self.path), self.path, "exec", flags, dont_inherit=True)
 
 
-class _ComponentsLoader(importlib.abc.Loader):
-    """Executes the package but for what imports a component: that is done when somebody asks for the component."""
+class _LateLoader(importlib.abc.Loader):
+    """Executes a package but for what it imports from some places: that is done when somebody asks for it."""
 
-    def __init__(self, file: str):
+    def __init__(self, file: str, late: tuple[str, ...]):
         self._file = Path(file)
+        self._late = late
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         """Leaves the making of the module to the import system."""
@@ -105,34 +132,66 @@ class _ComponentsLoader(importlib.abc.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         """Fills the package."""
         tree = ast.parse(self._file.read_text(encoding="utf-8"))
-        places: dict[str, str] = {}
-        kept = []
+        named: dict[str, _Import] = {}
+        kept: list[ast.stmt] = []
+        rest: list[ast.stmt] = []
         for statement in tree.body:
-            imported = _component_imports(statement)
-            places.update(imported)
-            if not imported:
+            imports = self._late_imports(statement)
+            if not imports:
                 kept.append(statement)
-        tree.body = kept
+            elif any(each.name == "*" for each in imports.values()):
+                rest.append(statement)
+            else:
+                named.update(imports)
+
+        def execute(statements: list[ast.stmt]) -> None:
+            code = compile(ast.Module(statements, tree.type_ignores), str(self._file), "exec")
+            exec(code, module.__dict__)
 
         def find(name: str) -> Any:
-            if name not in places:
-                raise AttributeError(f"module {_COMPONENTS!r} has no attribute {name!r}")
-            try:
-                found = getattr(importlib.import_module(places[name]), name)
-            except ImportError:
-                found = None  # as the package itself has it for a component that lacks a package
-            setattr(module, name, found)
-            return found
+            if name in named:
+                setattr(module, name, named[name].do())
+            elif rest and not name.startswith("__") and not _is_module(f"{module.__name__}.{name}"):
+                execute(rest)
+                rest.clear()
+            if name in module.__dict__:
+                return module.__dict__[name]
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}")
 
         module.__dict__["__getattr__"] = find
-        exec(compile(tree, str(self._file), "exec"), module.__dict__)
+        execute(kept)
+
+    def _late_imports(self, statement: ast.stmt) -> dict[str, _Import]:
+        """What a statement imports, by its name there, if all of that is for later; else nothing."""
+        if isinstance(statement, ast.Try):  # to do without what cannot be imported
+            parts = [self._late_imports(inner) for inner in statement.body]
+            found = {name: replace(each, optional=True) for part in parts for name, each in part.items()}
+            return found if all(parts) else {}
+        if not isinstance(statement, ast.ImportFrom) or statement.module is None:
+            return {}
+        if not any(f"{statement.module}.".startswith(f"{late}.") for late in self._late):
+            return {}
+        return {alias.asname or alias.name: _Import(statement.module, alias.name) for alias in statement.names}
 
 
-def _component_imports(statement: ast.stmt) -> dict[str, str]:
-    """Returns what a statement that imports components, alone or to do without where one fails, takes from where."""
-    if isinstance(statement, ast.Try):
-        found = [_component_imports(inner) for inner in statement.body]
-        return {name: place for each in found for name, place in each.items()} if all(found) else {}
-    if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(f"{_COMPONENTS}."):
-        return {alias.asname or alias.name: str(statement.module) for alias in statement.names}
-    return {}
+def _is_module(name: str) -> bool:
+    """Whether the import system will find a module by itself, once it hears that its package does not have it."""
+    return importlib.util.find_spec(name) is not None
+
+
+@dataclass(frozen=True)
+class _Import:
+    """One name that is imported from a module; a package without one that is optional has None instead."""
+
+    module: str
+    name: str
+    optional: bool = False
+
+    def do(self) -> Any:
+        try:
+            module = importlib.import_module(self.module)
+        except ImportError:
+            if self.optional:
+                return None
+            raise
+        return getattr(module, self.name)

@@ -67,6 +67,10 @@ class Database(ABC):
         """Inside a transaction: keeps other processes from creating tables until it ends."""
 
     @abstractmethod
+    def json_sql(self, column: str, *path: str | int) -> str:
+        """SQL for what the JSON text of a column holds at a path of keys and indices, itself as text; or NULL."""
+
+    @abstractmethod
     def close(self) -> None:
         """Closes the connection."""
 
@@ -175,6 +179,10 @@ class SqliteDatabase(Database):
 
     def lock_schema(self) -> None:
         """Nothing to do: BEGIN IMMEDIATE already is exclusive."""
+
+    def json_sql(self, column: str, *path: str | int) -> str:
+        steps = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)
+        return f"json_extract({column}, '${steps}')"
 
     def close(self) -> None:
         with self._lock:

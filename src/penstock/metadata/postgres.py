@@ -87,6 +87,9 @@ class PostgresDatabase(Database):
     def lock_schema(self) -> None:
         self.execute("SELECT pg_advisory_xact_lock(:key)", {"key": _SCHEMA_LOCK})
 
+    def json_sql(self, column: str, *path: str | int) -> str:
+        return f"CAST({column} AS json) #>> '{{{','.join(map(str, path))}}}'"
+
     def close(self) -> None:
         with self._lock:
             self._connection.close()

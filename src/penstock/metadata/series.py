@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from penstock.metadata.artifacts import Artifact, newest_artifacts
-from penstock.metadata.database import Database
+from penstock.metadata.database import Database, Row
 from penstock.metadata.executions import FIRST_OUTPUT_SQL, OUTPUTS_SQL
 from penstock.metadata.metrics import EVALUATION, EXAMPLE_COUNT, Evaluation, evaluation_of
 from penstock.metadata.runs import find_summaries
@@ -58,10 +58,13 @@ class Evaluations:
                 self._kept.popitem(last=False)
         return found
 
-    def newest(self, database: Database, limit: int) -> list[Point]:
-        """The newest evaluations that Penstock recorded, oldest first, in two queries."""
-        choices = {choice.artifact_id: choice for choice in newest_evaluations(database, limit)}
-        evaluations = self._read(database, {choice.artifact_id: choice.node for choice in choices.values()})
+    def of_runs(self, database: Database, pipeline: str, runs: int) -> list[Point]:
+        """The evaluations that a pipeline's newest runs made, oldest first, in two queries."""
+        if not database.has_mlmd() or not database.has_own_tables:
+            return []
+        values = {"pipeline": pipeline, "type": EVALUATION_TYPE, "runs": runs}
+        choices = [choice_of(row) for row in database.query(f"{of_pipeline_sql('pipeline')} ORDER BY a.id", values)]
+        evaluations = self._read(database, {choice.artifact_id: choice.node for choice in choices})
         return [
             Point(
                 artifact_id=choice.artifact_id,
@@ -71,7 +74,7 @@ class Evaluations:
                 created_at=choice.created_at,
                 evaluation=evaluations[choice.artifact_id],
             )
-            for choice in reversed(choices.values())
+            for choice in choices
             if choice.artifact_id in evaluations
         ]
 
@@ -116,24 +119,52 @@ def newest_of_type(database: Database, type_name: str, limit: int) -> list[Artif
     """
     if not database.has_mlmd() or not database.has_own_tables:
         return []
-    rows = database.query(
-        "SELECT a.id, a.created, n.run_id AS run, n.node_id AS node, r.pipeline AS pipeline "
-        "FROM (SELECT id, create_time_since_epoch AS created FROM Artifact WHERE type_id = "
-        "(SELECT max(id) FROM Type WHERE name = :type AND type_kind = 1) ORDER BY id DESC LIMIT :limit) a "
-        f"LEFT JOIN Event o ON o.artifact_id = a.id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL} "
-        "LEFT JOIN penstock_nodes n ON n.execution_id = o.execution_id "
-        "LEFT JOIN penstock_runs r ON r.run_id = n.run_id ORDER BY a.id DESC",
-        {"type": type_name, "limit": limit},
+    rows = database.query(f"{NEWEST_SQL} ORDER BY a.id DESC", {"type": type_name, "limit": limit})
+    return [choice_of(row) for row in rows]
+
+
+_TYPE_SQL = "(SELECT max(id) FROM Type WHERE name = :type AND type_kind = 1)"
+# Choices of artifacts of the type `:type`: the newest `:limit` ones.
+NEWEST_SQL = (
+    "SELECT a.id, a.created, n.run_id AS run, n.node_id AS node, r.pipeline AS pipeline "
+    f"FROM (SELECT id, create_time_since_epoch AS created FROM Artifact WHERE type_id = {_TYPE_SQL} "
+    "ORDER BY id DESC LIMIT :limit) a "
+    f"LEFT JOIN Event o ON o.artifact_id = a.id AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL} "
+    "LEFT JOIN penstock_nodes n ON n.execution_id = o.execution_id LEFT JOIN penstock_runs r ON r.run_id = n.run_id"
+)
+
+
+def of_pipeline_sql(parameter: str) -> str:
+    """SQL of the choices of artifacts of the type `:type` that a pipeline's newest `:runs` runs put out.
+
+    `parameter` names the parameter that is the pipeline's name.
+    """
+    return (
+        "SELECT a.id, a.create_time_since_epoch AS created, n.run_id AS run, n.node_id AS node, r.pipeline AS pipeline "
+        f"FROM (SELECT run_id, pipeline FROM penstock_runs WHERE pipeline = :{parameter} "
+        "ORDER BY created_at DESC, run_id DESC LIMIT :runs) r "
+        # The joins in this order: SQLite would rather go through all artifacts of the type.
+        "CROSS JOIN penstock_nodes n CROSS JOIN Event o CROSS JOIN Artifact a "
+        "WHERE n.run_id = r.run_id AND o.execution_id = n.execution_id AND a.id = o.artifact_id "
+        f"AND a.type_id = {_TYPE_SQL} AND o.type IN {OUTPUTS_SQL} AND {FIRST_OUTPUT_SQL}"
     )
-    return [ArtifactChoice(row["id"], row["run"], row["pipeline"], row["node"], row["created"] / 1000) for row in rows]
+
+
+def choice_of(row: Row) -> ArtifactChoice:
+    """Reads a row of the statements above."""
+    return ArtifactChoice(row["id"], row["run"], row["pipeline"], row["node"], row["created"] / 1000)
 
 
 def key_metric(evaluation: Evaluation) -> str | None:
     """The metric that stands for an evaluation: that of its first gate, or else its first one but for the count."""
     if evaluation.thresholds:
         return evaluation.thresholds[0].metric
-    overall = overall_metrics(evaluation)
-    return next((name for name in overall if name != EXAMPLE_COUNT), None)
+    return first_metric(overall_metrics(evaluation))
+
+
+def first_metric(metrics: Iterable[str]) -> str | None:
+    """The first of metrics that is more than a count of examples."""
+    return next((name for name in metrics if name != EXAMPLE_COUNT), None)
 
 
 def overall_metrics(evaluation: Evaluation) -> Mapping[str, float | None]:

@@ -44,6 +44,7 @@ PRELOADED = (
     "penstock.engine.execution",
     "penstock.backends.local.worker",
     # What these load when they are used.
+    "apache_beam.io.gcp.pubsub",
     "apache_beam.runners.portability.prism_runner",
     "pyarrow.pandas_compat",
     "setuptools",

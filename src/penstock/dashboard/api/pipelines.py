@@ -22,7 +22,7 @@ def list_pipelines(request: Request) -> JSONResponse:
     """Every pipeline that is declared where the dashboard looks, or has run: its latest run, its schedules."""
     context = app.context_of(request)
     with context.connections.reading() as database:
-        rows, _ = pipeline_rows(context, database, ())
+        rows, _ = pipeline_rows(context, database)
     document = [
         {
             "name": row.name,

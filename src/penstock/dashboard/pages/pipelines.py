@@ -27,9 +27,7 @@ from penstock.metadata.runs import Run
 from penstock.metadata.series import Point, key_metric, overall_metrics
 from penstock.metadata.versions import Version
 
-_SPARK_EVALUATIONS = 60
-_CHART_POINTS = 100
-_CHART_EVALUATIONS = 300
+_CHART_RUNS = 100
 _NEWEST_RUNS = 10
 _MOST_VERSIONS = 50
 _LAST_TICKS = 10
@@ -65,7 +63,7 @@ def list_pipelines(request: Request) -> Response:
     """Every pipeline that is declared here or has run."""
     context = app.context_of(request)
     with context.connections.reading() as database:
-        rows, strangers = pipeline_rows(context, database, context.evaluations.newest(database, _SPARK_EVALUATIONS))
+        rows, strangers = pipeline_rows(context, database)
     values: dict[str, Any] = {
         "title": "Pipelines",
         "rows": rows,
@@ -159,11 +157,9 @@ async def resume(request: Request, name: str) -> Response:
     return _back(str(form.get("pipeline") or ""))
 
 
-def pipeline_rows(
-    context: app.Context, database: Database, points: Sequence[Point]
-) -> tuple[list[PipelineRow], list[ScheduleState]]:
+def pipeline_rows(context: app.Context, database: Database) -> tuple[list[PipelineRow], list[ScheduleState]]:
     """All pipelines by name, and the schedules of pipelines that neither are declared here nor have run."""
-    states = {state.run.pipeline: state for state in pipeline_states(database, points)}
+    states = {state.run.pipeline: state for state in pipeline_states(database, context.key_metrics)}
     declared: dict[str, list[Declared]] = {}
     for one in context.declarations.find(_folders(state.run for state in states.values())):
         declared.setdefault(one.name, []).append(one)
@@ -200,7 +196,6 @@ def _pipeline_page(
             last_graph = _recorded_graph(database, newest)
         sources = _sources(found, newest)
         own = [one for one in schedules.list_schedules(database) if one.source in sources]
-        points = context.evaluations.newest(database, _CHART_EVALUATIONS)
         values: dict[str, Any] = {
             "title": name,
             "name": name,
@@ -213,7 +208,7 @@ def _pipeline_page(
             "schedules": due.states(database, own, ticks=_LAST_TICKS),
             "versions": versions.of_pipeline(database, name, _MOST_VERSIONS),
             "seconds": words.run_seconds,
-            **_chart([point for point in points if point.pipeline == name][-_CHART_POINTS:]),
+            **_chart(context.evaluations.of_runs(database, name, _CHART_RUNS)),
         }
     return context.pages.page(request, "pipeline.html", values, status=status)
 

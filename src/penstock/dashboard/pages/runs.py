@@ -14,13 +14,11 @@ from penstock.dashboard.lists import STATES_OF_RUNS, RunQuery
 from penstock.metadata import runs as records
 from penstock.metadata import tags
 from penstock.metadata.database import Database
+from penstock.metadata.key_metrics import KeyMetrics
 from penstock.metadata.runs import Run
-from penstock.metadata.series import Point, key_metric, overall_metrics
 from penstock.metadata.states import INTERRUPTED
 
 _PERIODS = {"1h": "the last hour", "24h": "the last day", "7d": "the last week", "30d": "the last month"}
-_SPARK_POINTS = 20
-_SPARK_EVALUATIONS = 60
 _BAD_STATES = ("failed", INTERRUPTED)
 
 router = APIRouter()
@@ -51,7 +49,7 @@ def list_runs(request: Request, query: Annotated[RunQuery, Query()]) -> Response
     """The runs that fit, newest first."""
     context = app.context_of(request)
     with context.connections.reading() as database:
-        pipelines = pipeline_states(database, context.evaluations.newest(database, _SPARK_EVALUATIONS))
+        pipelines = pipeline_states(database, context.key_metrics)
         known_tags = tags.known(database)
         page = query.read(database, [entry.run.pipeline for entry in pipelines])
     values: dict[str, Any] = {
@@ -68,12 +66,8 @@ def list_runs(request: Request, query: Annotated[RunQuery, Query()]) -> Response
     return context.pages.page(request, "runs.html", values)
 
 
-def pipeline_states(database: Database, points: Sequence[Point]) -> list[PipelineState]:
+def pipeline_states(database: Database, key_metrics: KeyMetrics) -> list[PipelineState]:
     """Each pipeline at a glance, by name."""
-    states = []
-    for run in records.latest_runs(database):
-        own = [point for point in points if point.pipeline == run.pipeline][-_SPARK_POINTS:]
-        metric = key_metric(own[-1].evaluation) if own else None
-        values = [overall_metrics(point.evaluation).get(metric) for point in own] if metric else []
-        states.append(PipelineState(run, metric, values))
-    return states
+    newest = records.latest_runs(database)
+    metrics = key_metrics.read(database, newest)
+    return [PipelineState(run, metrics[run.pipeline].name, metrics[run.pipeline].values) for run in newest]
