@@ -20,6 +20,7 @@ import tfx.components
 heavy = (
     "kubernetes", "docker", "keras_tuner", "nltk.stem", "scipy.stats.distributions", "sklearn.neighbors._base",
     "IPython.core", "ipywidgets", "google.pubsub_v1", "google.cloud.bigquery", "pymongo", "sklearn.base",
+    "boto3.session", "apache_beam.io.gcp.gcsio",
 )
 import inspect, types
 for module in list(sys.modules.values()):  # as those do who look through all modules
@@ -52,6 +53,14 @@ found["topics"] = pubsub.PublisherClient.topic_path("project", "topic")
 found["beam"] = [
     each.__module__ for each in (beam.io.ReadFromBigQuery, beam.io.ReadFromPubSub, beam.io.ReadFromMongoDB)
 ]
+from apache_beam.io.filesystems import FileSystems
+found["files"] = [
+    type(FileSystems.get_filesystem(path)).__name__ for path in ("/tmp/a", "s3://bucket/a", "gs://bucket/a")
+]
+try:
+    FileSystems.get_filesystem("nothing://a")
+except ValueError as error:
+    found["no files"] = "nothing://a" in str(error)
 import apache_beam.io.textio as textio
 found["textio"] = beam.io.textio is textio
 import keras, tensorflow as tf, tensorflow_data_validation as tfdv
@@ -103,6 +112,8 @@ def test_what_is_asked_for_late_is_there(found: Any) -> None:
     assert found["topics"] == "projects/project/topics/topic"
     assert found["beam"] == ["apache_beam.io.gcp.bigquery", "apache_beam.io.gcp.pubsub", "apache_beam.io.mongodbio"]
     assert found["textio"]
+    assert found["files"] == ["LocalFileSystem", "S3FileSystem", "GCSFileSystem"]
+    assert found["no files"]
     assert found["late"] == ["visualize_statistics", "render_plot", "SKLearnClassifier", "SKLearnRegressor"]
 
 

@@ -1,10 +1,10 @@
 """The pipeline libraries without what hardly any node uses.
 
 `tfx.components` imports every component of TFX, and with them Kubernetes' client, Docker's and KerasTuner;
-`apache_beam.io` imports the clients of BigQuery, Pub/Sub and MongoDB; Keras and TFDV import IPython for notebooks; TFMA
-and TFDV import nltk, scikit-learn and parts of SciPy for a few metrics. `install()`, called before they are imported,
-leaves these to their first use: 117 MB of the 453 that workers share and can write to, and a quarter of the time it
-takes to load them.
+`apache_beam.io` imports the clients of BigQuery, Pub/Sub, MongoDB and object stores; Keras and TFDV import IPython for
+notebooks; TFMA and TFDV import nltk, scikit-learn and parts of SciPy for a few metrics. `install()`, called before they
+are imported, leaves these to their first use: 125 MB of the 453 that workers share and can write to, and a quarter of
+the time it takes to load them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-# Packages, and where that comes from which they import in vain for most.
+_FILE_SYSTEMS = "apache_beam.io.filesystems"
+# Packages and modules, and where that comes from which they import in vain for most.
 _LATE = {
+    _FILE_SYSTEMS: (
+        "apache_beam.io.aws",
+        "apache_beam.io.azure",
+        "apache_beam.io.gcp",
+        "apache_beam.io.hadoopfilesystem",
+    ),
     "apache_beam.io": ("apache_beam.io.gcp", "apache_beam.io.mongodbio", "apache_beam.transforms.xlang"),
     "keras._tf_keras.keras.wrappers": ("keras.src.wrappers",),
     "keras.wrappers": ("keras.src.wrappers",),
@@ -35,6 +42,7 @@ _LATE = {
 _ON_FIRST_USE = frozenset(
     (
         "IPython",
+        "boto3",
         "google.cloud.pubsub",
         "nltk",
         "rouge_score.rouge_scorer",
@@ -160,6 +168,8 @@ class _LateLoader(importlib.abc.Loader):
 
         module.__dict__["__getattr__"] = find
         execute(kept)
+        if module.__name__ == _FILE_SYSTEMS:
+            _load_for_addresses(module, list(named))
 
     def _late_imports(self, statement: ast.stmt) -> dict[str, _Import]:
         """What a statement imports, by its name there, if all of that is for later; else nothing."""
@@ -172,6 +182,19 @@ class _LateLoader(importlib.abc.Loader):
         if not any(f"{statement.module}.".startswith(f"{late}.") for late in self._late):
             return {}
         return {alias.asname or alias.name: _Import(statement.module, alias.name) for alias in statement.names}
+
+
+def _load_for_addresses(module: types.ModuleType, late: Sequence[str]) -> None:
+    """Has Beam's file systems imported by the first who asks for that of an address; they need only be there."""
+    get_filesystem = module.FileSystems.get_filesystem
+
+    def get(path: str) -> Any:
+        if module.FileSystems.get_scheme(path) is not None:
+            for name in late:
+                getattr(module, name)
+        return get_filesystem(path)
+
+    module.FileSystems.get_filesystem = staticmethod(get)
 
 
 def _is_module(name: str) -> bool:

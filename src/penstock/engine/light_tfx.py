@@ -48,6 +48,11 @@ def load() -> None:
     sys.modules["tfx.dsl.io.plugins.tensorflow_gfile"] = types.ModuleType("tfx.dsl.io.plugins.tensorflow_gfile")
     # Looked for by tfx/__init__ and missing from this tfx-bsl; a stand-in saves loading tfx_bsl.
     sys.modules["tfx_bsl.arrow.sql_util"] = types.ModuleType("tfx_bsl.arrow.sql_util")
+    # TFX labels the requests of Google's old client, which nothing here makes; it brings libraries of cryptography.
+    http = types.ModuleType("googleapiclient.http")
+    http.HttpRequest = object  # type: ignore[attr-defined]
+    sys.modules["googleapiclient"] = types.ModuleType("googleapiclient")
+    sys.modules["googleapiclient"].http = http  # type: ignore[attr-defined]
     for name in _BARE_PACKAGES:
         _insert_bare_package(name)
     from absl import logging
