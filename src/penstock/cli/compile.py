@@ -57,15 +57,16 @@ def compile_(path: str, environment: str | None, parameters: tuple[str, ...], ta
         click.echo(render(error.problems), err=True)
         sys.exit(error.exit_status)
     if declaration is not None and declaration.environment.backend == "kubeflow":
-        _write_package(declaration, ir, given, target)
+        if target.suffix not in (".yaml", ".yml"):
+            raise UsageError(f"-o {target}: a package of Kubeflow Pipelines is a YAML file; give it a name with .yaml.")
+        write_package(declaration, ir, given, target)
     else:
         target.write_bytes(_in_format(ir, target.suffix))
     click.echo(f"{target}: written", err=True)
 
 
-def _write_package(declaration: Declaration, ir: bytes, given: Mapping[str, str], target: Path) -> None:
-    if target.suffix not in (".yaml", ".yml"):
-        raise UsageError(f"-o {target}: a package of Kubeflow Pipelines is a YAML file; give it a name with .yaml.")
+def write_package(declaration: Declaration, ir: bytes, given: Mapping[str, str], target: Path) -> None:
+    """Writes the package of a declaration and what it compiled to; parameters in `given` become its defaults."""
     from penstock.engine import light_tfx
 
     light_tfx.load()

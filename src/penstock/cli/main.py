@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "gc": ("penstock.cli.gc", "gc", "Remove old runs with what nobody needs of them."),
     "store": ("penstock.cli.store", "store", "Make a store's tables, or check that they are there."),
     "compile": ("penstock.cli.compile", "compile_", "Write the package a backend takes."),
+    "submit": ("penstock.cli.submit", "submit", "Compile a pipeline and start it on a cluster."),
     "schedule": ("penstock.cli.schedule", "schedule", "Create, list and change schedules of runs."),
     "scheduler": ("penstock.cli.scheduler", "scheduler", "Start the runs that are scheduled, on this machine."),
     "image": ("penstock.cli.image", "image", "Build a project's container image."),

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 _FILE_SYSTEMS = "apache_beam.io.filesystems"
+_LATE_SCHEMES = ("azfs", "gs", "hdfs", "s3")
 # Packages and modules, and where that comes from which they import in vain for most.
 _LATE = {
     _FILE_SYSTEMS: (
@@ -189,7 +190,7 @@ def _load_for_addresses(module: types.ModuleType, late: Sequence[str]) -> None:
     get_filesystem = module.FileSystems.get_filesystem
 
     def get(path: str) -> Any:
-        if module.FileSystems.get_scheme(path) is not None:
+        if module.FileSystems.get_scheme(path) in _LATE_SCHEMES:
             for name in late:
                 getattr(module, name)
         return get_filesystem(path)

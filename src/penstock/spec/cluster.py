@@ -54,6 +54,10 @@ class Cluster(_Strict):
         labels: labels of every pod.
         annotations: annotations of every pod.
         accelerator: the resource that `resources.gpu` counts.
+        endpoint: where Kubeflow Pipelines answers, as the browser shows it; else PENSTOCK_KFP_ENDPOINT.
+        namespace: the namespace that runs belong to, where users have their own.
+        experiment: the experiment that runs belong to; made if missing.
+        service_account: what the pods run as.
     """
 
     image: Annotated[str, Field(min_length=1)]
@@ -67,3 +71,7 @@ class Cluster(_Strict):
     labels: dict[str, str] = {}
     annotations: dict[str, str] = {}
     accelerator: str = "nvidia.com/gpu"
+    endpoint: str | None = None
+    namespace: _Label | None = None
+    experiment: Annotated[str, Field(min_length=1)] = "Default"
+    service_account: _Label | None = None
