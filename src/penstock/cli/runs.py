@@ -173,12 +173,12 @@ def logs(run: str, node: str, follow: bool, store: str | None) -> None:
 @click.argument("run")
 @store_option
 def cancel(run: str, store: str | None) -> None:
-    """Stop a run on this machine: its nodes are ended and recorded as cancelled."""
-    from penstock.backends.local.cancel import cancel_run
+    """Stop a run, on this machine or on its cluster: its nodes are ended and recorded as cancelled."""
+    from penstock.backends.cancel import cancel_run
 
     with open_for_reading(store) as database:
         record = records.get_run(database, run)
-        cancel_run(record)
+    cancel_run(database.location, record)
     output.say(f"Asked run {record.run_id} to stop. See how it ends: penstock runs show {record.run_id}")
 
 

@@ -52,8 +52,9 @@ def create_run(
     ir: bytes | None = None,
     version: str | None = None,
     nodes: Sequence[tuple[str, str]] = (),
+    cluster: str | None = None,
 ) -> Run:
-    """Records a run as running in this process, and with it, all or nothing, its nodes as waiting.
+    """Records a run as running, here or on a cluster, and with it, all or nothing, its nodes as waiting.
 
     Args:
         database: the store.
@@ -67,6 +68,7 @@ def create_run(
         ir: the serialized TFX IR it is made from.
         version: names the version of the declaration, see `versions`; None for the digest of the IR.
         nodes: (node id, component's name) in the order of the declaration.
+        cluster: where the cluster answers that runs it, "" if that is not known; None for this process.
 
     Raises:
         UsageError: the id is taken, reserved, or would not do as a folder's name.
@@ -94,8 +96,8 @@ def create_run(
                 "source": source,
                 "project": project,
                 "ir": ir,
-                "host": socket.gethostname(),
-                "pid": os.getpid(),
+                "host": socket.gethostname() if cluster is None else cluster or None,
+                "pid": os.getpid() if cluster is None else None,
             },
         )
         _insert_nodes(database, run_id, nodes)

@@ -91,7 +91,9 @@ def begin(source: str, parameters: tuple[str, ...], environment: str, run_id: st
                 " from. The image holds another version of the declaration, or a parameter changes the graph; compile"
                 " the package again, with that parameter's value"
             )
-        local.record_new_run(request, run_id, graph, ir, database, backend=BACKEND)
+        kubeflow = declaration.environment.kubeflow
+        endpoint = "" if kubeflow is None else kubeflow.endpoint or ""
+        local.record_new_run(request, run_id, graph, ir, database, backend=BACKEND, cluster=endpoint)
     _say(f"run {run_id} of {graph.pipeline}: {len(graph.nodes)} nodes")
 
 

@@ -193,8 +193,9 @@ def record_new_run(
     database: databases.Database,
     backend: str = "local",
     version: str | None = None,
+    cluster: str | None = None,
 ) -> None:
-    """Records a run as running, with what is needed to take it up again."""
+    """Records a run as running, with what is needed to take it up again; see `recording.create_run`."""
     recording.create_run(
         database,
         run_id,
@@ -207,6 +208,7 @@ def record_new_run(
         ir=ir,
         version=version,
         nodes=[(entry.id, entry.component) for entry in graph.nodes.values()],
+        cluster=cluster,
     )
 
 

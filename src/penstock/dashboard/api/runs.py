@@ -8,7 +8,7 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse
 
-from penstock.backends.local.cancel import cancel_run
+from penstock.backends.cancel import cancel_run
 from penstock.cli.runs import comparison_document, node_document
 from penstock.dashboard import app, queries
 from penstock.dashboard.api.answers import Problem, RunId, answer, json_only, make_router, shown_run
@@ -115,10 +115,10 @@ def put_tags(request: Request, run_id: RunId, body: TagsBody) -> JSONResponse:
     dependencies=[Depends(json_only)],
 )
 def cancel(request: Request, run_id: RunId) -> JSONResponse:
-    """Asks a run's process to stop."""
+    """Asks whatever runs a run to stop."""
     run = _find(request, run_id)
     try:
-        cancel_run(run)
+        cancel_run(app.context_of(request).settings.location, run)
     except PenstockError as error:
         return answer(request, {"detail": str(error)}, 409)
     return answer(request, {"run_id": run.run_id}, 202)

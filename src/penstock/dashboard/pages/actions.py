@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from penstock.backends.local.cancel import cancel_run
+from penstock.backends.cancel import cancel_run
 from penstock.dashboard import app
 from penstock.dashboard.guard import visitor_of
 from penstock.dashboard.launches import Launch, parameter_texts
@@ -28,11 +28,12 @@ router = APIRouter()
 
 @router.post("/runs/{run_id}/cancel")
 async def cancel(request: Request, run_id: str) -> Response:
-    """Asks a run's process to stop."""
+    """Asks whatever runs a run to stop."""
     await read_form(request)
     run = _run(request, run_id)
     try:
-        cancel_run(run)
+        # A cluster may take its time to answer.
+        await asyncio.to_thread(cancel_run, app.context_of(request).settings.location, run)
     except PenstockError as error:
         return _refused(request, run, "This run cannot be cancelled", error)
     return _to_run(run.run_id)
