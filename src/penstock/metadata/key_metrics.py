@@ -56,16 +56,17 @@ class KeyMetrics:
         with self._lock:
             known = {name: self._known[name] for name in runs if name in self._known}
         changed = [name for name, run_id in runs.items() if name not in known or known[name][0] != run_id][:_AT_ONCE]
-        evaluations = {name: dict(known[name][1]) if name in known else {} for name in runs}
-        missing = {
-            artifact_id: pipeline
-            for artifact_id, pipeline in _newest(database, changed).items()
-            if pipeline in evaluations and artifact_id not in evaluations[pipeline]
+        ids = {name: set(known[name][1]) if name in known else set() for name in runs}
+        for artifact_id, pipeline in _newest(database, changed).items():
+            if pipeline in ids:
+                ids[pipeline].add(artifact_id)
+        wanted = {name: sorted(found)[-_RUNS:] for name, found in ids.items()}
+        read = {artifact_id: found for _, kept in known.values() for artifact_id, found in kept.items()}
+        read |= _read(database, {artifact_id for found in wanted.values() for artifact_id in found} - read.keys())
+        evaluations = {
+            name: {artifact_id: read[artifact_id] for artifact_id in found if artifact_id in read}
+            for name, found in wanted.items()
         }
-        for artifact_id, evaluation in _read(database, missing).items():
-            evaluations[missing[artifact_id]][artifact_id] = evaluation
-        for name, found in evaluations.items():
-            evaluations[name] = {artifact_id: found[artifact_id] for artifact_id in sorted(found)[-_RUNS:]}
         with self._lock:
             self._known.update({name: (runs[name], evaluations[name]) for name in changed})
             self._known.update({name: (known[name][0], evaluations[name]) for name in known if name not in changed})

@@ -108,6 +108,8 @@ def test_the_metric_is_read_in_two_queries(
 ) -> None:
     for number in range(3):
         evaluate(database, writer, f"pipeline-{number}", number, 0.5)
+    for number in range(25):  # more than are kept
+        evaluate(database, writer, "often", number, 0.5)
     newest = runs.latest_runs(reader)
     assert reader.has_mlmd()
     asked: list[str] = []
