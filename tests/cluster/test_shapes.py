@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from penstock.metadata import logs as kept_logs
+from penstock.metadata.database import connect
+from penstock.metadata.location import StoreLocation
 from tests.cluster import package_runner
 from tests.conftest import Penstock
 from tests.contract.backend import Outcome, Project, Store
@@ -52,7 +55,13 @@ class PackageBackend:
         ran = package_runner.run(package_runner.Package.read(target), run_id, {}, project.folder, environ)
         for name in set(ran.tasks) - {"begin", "end"}:
             logs = sorted((project.store / "runs" / run_id / name).glob("attempt-*/log.txt"))
-            assert ran.tasks[name].log == "".join(log.read_text() for log in logs)
+            written = [log.read_text() for log in logs]
+            assert ran.tasks[name].log == "".join(written)
+            for log in logs:
+                log.unlink()  # as with the disk of a container
+            with connect(StoreLocation(project.store), create=False) as database:
+                kept_logs.fetch(database, run_id, name)
+            assert [log.read_text() if log.exists() else "" for log in logs] == written
         return Outcome(0 if ran.succeeded else 1, ran.said, Store(str(project.store)), run_id)
 
 

@@ -13,7 +13,7 @@ def cancel_run(location: StoreLocation, run: Run) -> None:
     Raises:
         PenstockError: the run has ended, or cannot be stopped from here; the message says why.
     """
-    if run.backend == "kubeflow":
+    if run.is_on_cluster:
         from penstock.backends.kubeflow import cancel as on_cluster
 
         with connect(location, create=True) as database:

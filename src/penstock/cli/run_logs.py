@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from penstock.errors import StoreError
+from penstock.metadata import logs
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
-from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import NodeRecord
 from penstock.metadata.states import FINAL_NODE_STATES
 
@@ -33,11 +33,11 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
         UsageError: the run has no such node.
         StoreError: there is no log, or it cannot be read.
     """
-    node = records.get_node(database, run_id, node_id)
+    node = _node(database, run_id, node_id)
     if not follow:
         if node.log is None:
             raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
-        path = _path(database.location, node.log)
+        path = logs.place(database.location.folder, node.log)
         executions = _executions(path, node_id)
         for number, log in executions.items():
             sys.stdout.write(f"== execution {number} of {node_id}\n")
@@ -53,16 +53,16 @@ def print_log(database: Database, run_id: str, node_id: str, follow: bool) -> No
         ended = node.state in FINAL_NODE_STATES or _run_ended(database, run_id)
         if node.log != shown:
             if shown is not None:
-                _copy(_path(database.location, shown), position, must_exist=False)
+                _copy(logs.place(database.location.folder, shown), position, must_exist=False)
             shown, position = node.log, 0
         if shown is not None:
-            position = _copy(_path(database.location, shown), position, must_exist=ended)
+            position = _copy(logs.place(database.location.folder, shown), position, must_exist=ended)
         if ended:
             if shown is None:
                 raise StoreError(f"Node {node_id} of run {run_id} has no log: {_why_no_log(node)}.")
             return
         time.sleep(_POLL_SECONDS)
-        node = records.get_node(database, run_id, node_id)
+        node = _node(database, run_id, node_id)
 
 
 def _executions(path: Path, node_id: str) -> dict[int, Path]:
@@ -100,13 +100,12 @@ def _run_ended(database: Database, run_id: str) -> bool:
     return run is None or run.state != "running"
 
 
-def _path(location: StoreLocation, log: str) -> Path:
-    """The log's place; one outside the store's folder is refused, for who may write to the store may not read all."""
-    folder = location.folder.resolve()
-    path = (folder / log).resolve()
-    if not path.is_relative_to(folder):
-        raise StoreError(f"The log {log!r} is recorded outside the store's folder {folder}; it is not shown.")
-    return path
+def _node(database: Database, run_id: str, node_id: str) -> NodeRecord:
+    """What is recorded of a node, after its logs were brought here from where a cluster left them."""
+    node = records.get_node(database, run_id, node_id)
+    if records.get_run(database, run_id).is_on_cluster:
+        logs.fetch(database, run_id, node_id)
+    return node
 
 
 def _copy(path: Path, position: int, must_exist: bool = True) -> int:

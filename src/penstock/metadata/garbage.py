@@ -25,6 +25,7 @@ _SIZE_PROPERTY = "penstock_bytes"
 _TABLES_OF_RUNS = (
     "penstock_approvals",
     "penstock_cache_decisions",
+    "penstock_logs",
     "penstock_notes",
     "penstock_nodes",
     "penstock_tags",

@@ -32,6 +32,9 @@ _LITERAL = str.maketrans({"!": "!!", "%": "!%", "_": "!_"})
 _LOOKED_AT = 20_000
 
 
+CLUSTER_BACKEND = "kubeflow"
+
+
 @dataclass(frozen=True)
 class Run:
     """One run of a pipeline. Times are seconds since the Unix epoch.
@@ -49,8 +52,8 @@ class Run:
         source: path of the declaration, or FILE.py:CALLABLE.
         project: the project's root folder.
         error: why it failed, in a line.
-        host: the machine its scheduler runs on.
-        pid: the scheduler's process id there.
+        host: the machine its scheduler runs on; of a run on a cluster where that answers, if it is known.
+        pid: the scheduler's process id there; None on a cluster.
     """
 
     run_id: str
@@ -67,6 +70,11 @@ class Run:
     error: str | None = None
     host: str | None = None
     pid: int | None = None
+
+    @property
+    def is_on_cluster(self) -> bool:
+        """Whether containers run its nodes, and no process of one machine."""
+        return self.backend == CLUSTER_BACKEND
 
 
 class RunFilters(TypedDict, total=False):
@@ -431,6 +439,6 @@ def _run(row: Row) -> Run:
 
 def _is_abandoned(row: Row) -> bool:
     """Whether a run's process is known to be gone: only its own host can tell, and a cluster's run has none."""
-    if row["backend"] == "kubeflow" or row["pid"] is None or row["host"] != socket.gethostname():
+    if row["backend"] == CLUSTER_BACKEND or row["pid"] is None or row["host"] != socket.gethostname():
         return False
     return not process.is_alive(row["pid"], before=max(row["created_at"], row["started_at"] or 0.0))

@@ -8,11 +8,11 @@ from penstock.metadata.database import Database
 
 # Version 2 added `penstock_approvals`, version 3 `penstock_plots` and `penstock_notes`, version 4
 # `penstock_schedules` and `penstock_ticks`, version 5 the index of a pipeline's runs by state, version 6
-# `penstock_tags` and `penstock_versions`.
-SCHEMA_VERSION = 6
+# `penstock_tags` and `penstock_versions`, version 7 `penstock_logs`.
+SCHEMA_VERSION = 7
 
-# Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and `content` hold JSON. `log` is a path
-# relative to the store's folder.
+# Times are seconds since the Unix epoch. `parameters`, `detail`, `parts` and, of summaries and plots, `content` hold
+# JSON. `log` is a path relative to the store's folder.
 _STATEMENTS = (
     "CREATE TABLE IF NOT EXISTS penstock_schema (version INTEGER NOT NULL)",
     """CREATE TABLE IF NOT EXISTS penstock_runs (
@@ -108,6 +108,13 @@ _STATEMENTS = (
         tag TEXT NOT NULL,
         PRIMARY KEY (run_id, tag))""",
     "CREATE INDEX IF NOT EXISTS penstock_tags_tag ON penstock_tags (tag, run_id)",
+    """CREATE TABLE IF NOT EXISTS penstock_logs (
+        run_id TEXT NOT NULL,
+        node_id TEXT NOT NULL,
+        log TEXT NOT NULL,
+        position BIGINT NOT NULL,
+        content {blob} NOT NULL,
+        PRIMARY KEY (run_id, node_id, log, position))""",
     """CREATE TABLE IF NOT EXISTS penstock_versions (
         run_id TEXT NOT NULL PRIMARY KEY,
         pipeline TEXT NOT NULL,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from penstock.backends.local.request import RunRequest
 from penstock.backends.local.run_terms import RunListener, RunSettings
 from penstock.backends.local.workers import WARM_MINUTES_VARIABLE, LazyWorkers, Workers
 from penstock.engine import light_tfx
-from penstock.errors import DeclarationError, PenstockError, UsageError
+from penstock.errors import DeclarationError, PenstockError, StoreError, UsageError
 from penstock.metadata import database as databases
-from penstock.metadata import location, runs
+from penstock.metadata import location, logs, runs
 from penstock.metadata.location import StoreLocation
 from penstock.metadata.states import DONE_STATES
 from penstock.secrets import Secrets
@@ -39,7 +40,8 @@ if TYPE_CHECKING:  # the modules need TFX, which is not loaded before `light_tfx
     from penstock.backends.local.one_node import OneNode
     from penstock.engine.graph import Graph
 
-BACKEND = "kubeflow"
+# How often a node's log goes to the store while it runs: each time takes a round trip or two.
+_KEEP_SECONDS = 5.0
 
 
 @click.group()
@@ -93,7 +95,7 @@ def begin(source: str, parameters: tuple[str, ...], environment: str, run_id: st
             )
         kubeflow = declaration.environment.kubeflow
         endpoint = "" if kubeflow is None else kubeflow.endpoint or ""
-        local.record_new_run(request, run_id, graph, ir, database, backend=BACKEND, cluster=endpoint)
+        local.record_new_run(request, run_id, graph, ir, database, backend=runs.CLUSTER_BACKEND, cluster=endpoint)
     _say(f"run {run_id} of {graph.pipeline}: {len(graph.nodes)} nodes")
 
 
@@ -103,7 +105,11 @@ def begin(source: str, parameters: tuple[str, ...], environment: str, run_id: st
 def node(source: str, parameters: tuple[str, ...], environment: str, run_id: str, node_id: str) -> None:
     """Runs one node once."""
     with _opened(source, parameters, environment, run_id) as step:
-        state = step.runner(_Output(step.location, run_id, node_id)).run_node(node_id, step.records)
+        output = _Output(step.database, run_id, node_id)
+        try:
+            state = step.runner(output).run_node(node_id, step.records)
+        finally:
+            output.keep()
         [record] = [each for each in runs.nodes_of(step.database, run_id) if each.node_id == node_id]
     _say(f"{node_id}: {state}" + (f": {record.error}" if record.error else ""))
     sys.exit(0 if state in DONE_STATES else 1)
@@ -183,11 +189,15 @@ def _graph(ir: bytes, run_id: str) -> Graph:
 
 
 class _Output(RunListener):
-    """Passes what the node writes into its logs on to the container's output, from which a cluster collects it."""
+    """Passes what the node writes into its logs on to the container's output, and to the store for all others."""
 
-    def __init__(self, place: StoreLocation, run_id: str, node_id: str):
-        self._folder = place.run_folder(run_id) / node_id
+    def __init__(self, database: databases.Database, run_id: str, node_id: str):
+        self._database = database
+        self._run_id, self._node_id = run_id, node_id
+        self._folder = database.location.run_folder(run_id) / node_id
         self._read: dict[Path, int] = {path: path.stat().st_size for path in self._folder.rglob("log.txt")}
+        self._kept = dict(self._read)
+        self._kept_at = time.monotonic()
 
     def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
         self.tick()
@@ -199,6 +209,26 @@ class _Output(RunListener):
                 sys.stdout.buffer.write(stream.read())
                 self._read[path] = stream.tell()
         sys.stdout.flush()
+        if time.monotonic() - self._kept_at >= _KEEP_SECONDS:
+            self.keep()
+
+    def keep(self) -> None:
+        """Brings the store up to the logs. What it does not take now is brought the next time."""
+        self._kept_at = time.monotonic()
+        for path in sorted(self._folder.rglob("log.txt")):
+            start = self._kept.get(path, 0)
+            with path.open("rb") as stream:
+                stream.seek(start)
+                written = stream.read()
+            if not written:
+                continue
+            try:
+                log = path.relative_to(self._database.location.folder).as_posix()
+                logs.put(self._database, self._run_id, self._node_id, log, start, written)
+            except StoreError as error:
+                _say(f"the log of {self._node_id} was not kept: {error}")
+                return
+            self._kept[path] = start + len(written)
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from penstock.cli.artifacts import artifact_document
 from penstock.cli.runs import node_document
 from penstock.dashboard import app, logs, queries
 from penstock.dashboard.api.answers import RunId, answer, make_router
-from penstock.dashboard.pages.nodes import choose_attempt, find_node
+from penstock.dashboard.pages.nodes import choose_attempt, choose_part, find_node, logs_of
 from penstock.errors import UsageError
 from penstock.metadata import artifacts, cache
 
@@ -51,8 +51,8 @@ def get_log(
     context = app.context_of(request)
     searched = queries.text("text", text)
     with context.connections.reading() as database:
-        _, node = find_node(database, run_id, node_id)
-    log = choose_attempt(logs.attempts(context.settings.location, node), attempt)
+        run, node = find_node(database, run_id, node_id)
+        log = choose_attempt(logs_of(database, run, node, choose_part(node, None)), attempt)
     if log is None:
         raise app.NotFoundError(f"Node {node.node_id} has no log.")
     found = logs.search(log, searched, context.redact) if searched else logs.tail(log, context.redact)

@@ -18,9 +18,9 @@ from penstock.dashboard.logs import Log
 from penstock.dashboard.pages.run import exact_run
 from penstock.errors import UsageError
 from penstock.metadata import artifacts, cache, executions
+from penstock.metadata import logs as kept_logs
 from penstock.metadata import runs as records
 from penstock.metadata.database import Database
-from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import NodeRecord, Run
 from penstock.metadata.states import FINAL_NODE_STATES
 
@@ -100,7 +100,7 @@ def show_node(
     with context.connections.reading() as database:
         run, node = find_node(database, run_id, node_id)
         part_number = choose_part(node, part)
-        found = logs_of(context.settings.location, node, part_number)
+        found = logs_of(database, run, node, part_number)
         log = choose_attempt(found, attempt)
         values: dict[str, Any] = {
             "title": f"{node.node_id} of {run.run_id}",
@@ -140,7 +140,7 @@ def download_log(
     context = app.context_of(request)
     with context.connections.reading() as database:
         run, node = find_node(database, run_id, node_id)
-    log = choose_attempt(logs_of(context.settings.location, node, choose_part(node, part)), attempt)
+        log = choose_attempt(logs_of(database, run, node, choose_part(node, part)), attempt)
     if log is None:
         raise app.NotFoundError(f"Node {node.node_id} of run {run.run_id} has no log.")
 
@@ -180,8 +180,8 @@ async def log_events(
         nonlocal at
         with context.connections.reading() as database:
             run, node = find_node(database, run_id, node_id)
+            log = choose_attempt(logs_of(database, run, node, choose_part(node, part)), attempt)
         ended = node.state in FINAL_NODE_STATES or run.state != "running"
-        log = choose_attempt(logs_of(context.settings.location, node, choose_part(node, part)), attempt)
         written = ""
         if log is not None:
             written, at = logs.since(log, at, context.redact)
@@ -228,11 +228,13 @@ def choose_part(node: NodeRecord, part: str | None) -> int | None:
     return None
 
 
-def logs_of(location: StoreLocation, node: NodeRecord, part: int | None) -> list[Log]:
+def logs_of(database: Database, run: Run, node: NodeRecord, part: int | None) -> list[Log]:
     """The logs of a node's attempts, of one of its executions where there are several, the first one first."""
+    if run.is_on_cluster:
+        kept_logs.fetch(database, run.run_id, node.node_id)
     if part is not None:
         node = replace(node, log=f"runs/{node.run_id}/{node.node_id}/part-{part}/attempt-1/log.txt")
-    return logs.attempts(location, node)
+    return logs.attempts(database.location, node)
 
 
 def _compiled_node(
