@@ -428,6 +428,11 @@ def test_a_run_on_a_cluster_is_ended_there(tmp_path: Path, monkeypatch: pytest.M
         assert runs.get_run(database, "known").state == "running"
         nowhere = penstock("runs", "cancel", "unknown", "--store", store)
         assert nowhere.status == 1 and "PENSTOCK_KFP_ENDPOINT" in nowhere.err
+        monkeypatch.setenv("PENSTOCK_KFP_TOKEN", "canary-4711")
+        kept = penstock("runs", "cancel", "known", "--store", store)
+        assert kept.status == 1 and "no address that only the store names" in kept.err
+        assert server.requests == []
+        monkeypatch.delenv("PENSTOCK_KFP_TOKEN")
         server.trouble.append(Trouble(":terminate$", 403, times=1))
         refused = penstock("runs", "cancel", "known", "--store", store)
         assert refused.status == 1 and "you may not do that" in refused.err

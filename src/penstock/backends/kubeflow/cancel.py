@@ -25,13 +25,20 @@ def cancel_run(database: Database, run: Run) -> None:
     """
     if run.state != "running":
         raise PenstockError(f"Run {run.run_id} has ended already: it is {run.state}.")
-    address = os.environ.get(ENDPOINT_VARIABLE) or run.host
+    named, token = os.environ.get(ENDPOINT_VARIABLE), os.environ.get(TOKEN_VARIABLE)
+    address = named or run.host
     if not address:
         raise PenstockError(
             f"Run {run.run_id} runs on a cluster, and its environment does not say where that answers. Set"
             f" {ENDPOINT_VARIABLE} to what the browser shows of Kubeflow Pipelines, and cancel again."
         )
-    Service(parse(address), None, os.environ.get(TOKEN_VARIABLE)).terminate(run.run_id)
+    if token and not named:
+        # Whoever may write to the store would else be handed the token.
+        raise PenstockError(
+            f"Run {run.run_id} runs at {address}, as the store says, and a token is sent to no address that only the"
+            f" store names. If it is the one you mean, set {ENDPOINT_VARIABLE} to it, and cancel again."
+        )
+    Service(parse(address), None, token).terminate(run.run_id)
     for node in runs.nodes_of(database, run.run_id):
         if node.state not in FINAL_NODE_STATES:
             recording.set_node(database, run.run_id, node.node_id, state="cancelled", finished_at=clock.now())
