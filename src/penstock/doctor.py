@@ -89,11 +89,12 @@ class Check:
     mend: str = ""
 
 
-def examine(store: str | None = None) -> list[Check]:
-    """Runs every check.
+def examine(store: str | None = None, *, with_store: bool = True) -> list[Check]:
+    """Looks at this machine.
 
     Args:
         store: the value of `--store`.
+        with_store: whether to look at the store too.
     """
     groups: tuple[Callable[[], Iterator[Check]], ...] = (
         _python,
@@ -101,7 +102,7 @@ def examine(store: str | None = None) -> list[Check]:
         _packages,
         _sql_slices,
         lambda: _memory(available_memory()),
-        lambda: _store(store),
+        *([lambda: check_store(store)] if with_store else []),
         _docker,
     )
     checks: list[Check] = []
@@ -238,13 +239,14 @@ def available_memory() -> float | None:
     return min(available, limit - used)
 
 
-def _store(option: str | None) -> Iterator[Check]:
+def check_store(option: str | None, declared: str | None = None, project: Path | None = None) -> Iterator[Check]:
+    """Checks the store that `penstock.metadata.location.resolve` finds for these."""
     from penstock.metadata import location as locations
     from penstock.metadata.database import connect
 
     needed = "a store this user can read and write, or a place to make one"
     try:
-        location = locations.resolve(option)
+        location = locations.resolve(option, declared, project)
     except PenstockError as error:
         yield Check("metadata store", Status.FAIL, str(error), needed, "Set --store or PENSTOCK_STORE anew.")
         return

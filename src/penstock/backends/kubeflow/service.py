@@ -106,6 +106,16 @@ class Service:
         self._uploads = kfp_server_api.PipelineUploadServiceApi(client)
         self._runs = kfp_server_api.RunServiceApi(client)
 
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return self._endpoint.address
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace that is meant, None where there are none."""
+        return self._namespace
+
     def run_page(self, run_id: str) -> str:
         """The address of a run's page."""
         return self._endpoint.run_page(run_id)
@@ -189,6 +199,12 @@ class Service:
                     unclear=True,
                 ) from error
             return found
+
+    def count_runs(self) -> int:
+        """How many runs the namespace has."""
+        with self._explained("looking for runs"):
+            found = self._runs.run_service_list_runs(page_size=1, **self._named(), _request_timeout=_TIMEOUT)
+            return int(found.total_size or 0)
 
     def state(self, run_id: str) -> RunState:
         """Where a run is."""
