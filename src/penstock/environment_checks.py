@@ -47,6 +47,16 @@ def _store(declaration: Declaration, option: str | None) -> Iterator[Check]:
             f"Set {STORE_VARIABLE} here, or --store, to have it looked at.",
         )
         return
+    if environment.kubeflow is not None and not (seen or "").startswith("postgresql:"):
+        folder = Path(seen or declaration.project).absolute()
+        if not any(folder.is_relative_to(volume.path) for volume in environment.kubeflow.volumes):
+            yield Check(
+                "store of all nodes",
+                Status.FAIL,
+                f"{seen or 'the project’s folder'}, which no container sees",
+                "a store that all nodes reach",
+                f"Name a postgresql:// address by the environment's metadata, or {STORE_VARIABLE} in kubeflow.secrets.",
+            )
     yield from check_store(option, environment.metadata, declaration.project)
 
 

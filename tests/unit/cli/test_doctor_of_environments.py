@@ -71,6 +71,7 @@ def test_all_that_a_cluster_needs_is_there(tmp_path: Path, server: KubeflowApi) 
     assert found["metadata store"]["found"].startswith("0 runs in")
     names = ("Kubeflow Pipelines", "namespace", "pipeline root", "metadata store", "Python")
     assert {found[name]["status"] for name in names} == {"ok"}
+    assert found["store of all nodes"]["status"] == "fail"  # a folder that is in no volume
     assert (found["image"]["status"], "no Docker here" in found["image"]["found"]) == ("warn", True)
 
 
@@ -97,6 +98,16 @@ def test_a_namespace_that_is_not_ones_own(tmp_path: Path, server: KubeflowApi) -
     found = checks()
     assert found["Kubeflow Pipelines"]["status"] == "ok"
     assert "you may not do that" in found["namespace"]["found"]
+
+
+def test_a_store_that_all_nodes_reach(tmp_path: Path, server: KubeflowApi) -> None:
+    declare(tmp_path, {"endpoint": server.address, "volumes": [{"claim": "shared", "path": str(tmp_path)}]})
+    assert "store of all nodes" not in checks()  # the project is in a volume
+    declare(tmp_path, {"endpoint": server.address})
+    assert "no container sees" in checks()["store of all nodes"]["found"]
+    found = checks("--store", "postgresql://nobody@127.0.0.1:1/runs")
+    assert "store of all nodes" not in found
+    assert found["metadata store"]["status"] == "fail"
 
 
 def test_nobody_says_where_the_cluster_is(tmp_path: Path) -> None:
