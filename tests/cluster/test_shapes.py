@@ -53,6 +53,7 @@ class PackageBackend:
         run_id = str(uuid.uuid4())
         environ: Mapping[str, str] = {**self.penstock.environ, "PENSTOCK_STORE": str(project.store)}
         ran = package_runner.run(package_runner.Package.read(target), run_id, {}, project.folder, environ)
+        assert "Warning" not in ran.said
         for name in set(ran.tasks) - {"begin", "end"}:
             logs = sorted((project.store / "runs" / run_id / name).glob("attempt-*/log.txt"))
             written = [log.read_text() for log in logs]

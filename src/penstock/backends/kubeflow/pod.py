@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -237,6 +238,8 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Does the step that the command line names."""
+    # Python shows those of the libraries to whoever runs a module, which here is a log that people read.
+    warnings.simplefilter("ignore", DeprecationWarning)
     try:
         pod()
     except DeclarationError as error:
