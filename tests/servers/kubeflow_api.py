@@ -230,6 +230,14 @@ def _terminate_run(server: KubeflowApi, request: _Request) -> Any:
     return {}
 
 
+def _retry_run(server: KubeflowApi, request: _Request) -> Any:
+    run = _run(server, request)
+    if run.state not in ("FAILED", "CANCELED"):
+        raise RefusedError(400, f"Bad request: Workflow cannot be retried with node {run.state}")
+    run.state = api.V2beta1RuntimeState.PENDING
+    return {}
+
+
 _ROUTES: list[tuple[str, str, Callable[[KubeflowApi, _Request], Any]]] = [
     ("GET", "/healthz", _health),
     ("GET", "/pipelines", _list_pipelines),
@@ -242,6 +250,7 @@ _ROUTES: list[tuple[str, str, Callable[[KubeflowApi, _Request], Any]]] = [
     ("GET", "/runs", _list_runs),
     ("GET", "/runs/([^/:]+)", _run),
     ("POST", "/runs/([^/:]+):terminate", _terminate_run),
+    ("POST", "/runs/([^/:]+):retry", _retry_run),
 ]
 
 
@@ -277,6 +286,7 @@ def _read(found: Any, kind: type[Any]) -> Any:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     server: _Server
 
     def do_GET(self) -> None:
@@ -304,7 +314,8 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(kind, int):
                 raise RefusedError(kind, "so the test wants it")
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            status, answer = 200, known.answer(self.command, parts.path, query, self.headers, body)
+            with self.server.one_at_a_time:
+                status, answer = 200, known.answer(self.command, parts.path, query, self.headers, body)
         except RefusedError as error:
             status, answer = error.status, {"error": str(error), "code": error.status, "message": str(error)}
         content = json.dumps(api.ApiClient().sanitize_for_serialization(answer)).encode()
@@ -335,6 +346,7 @@ def _trouble(known: KubeflowApi, asked: str) -> int | str | None:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     known: KubeflowApi
+    one_at_a_time = threading.Lock()
 
 
 @contextmanager

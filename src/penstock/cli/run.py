@@ -13,7 +13,7 @@ import click
 
 from penstock import __version__, sources
 from penstock.backends.local.request import RunRequest
-from penstock.cli.output import shortest_path
+from penstock.cli.output import say, shortest_path
 from penstock.cli.span_ranges import LARGEST_SPAN
 from penstock.errors import DeclarationError, UsageError
 from penstock.metadata.runs import SPAN_PARAMETER, Run
@@ -69,6 +69,8 @@ def run(
         given = [name for name, value in refused.items() if value]
         if given:
             raise UsageError(f"--resume takes up a run as it was started; leave out {', '.join(given)}.")
+        if _resume_on_cluster(resume, store):
+            return
         carry_out(resumed(resume, store=store, jobs=jobs, use_cache=not no_cache))
     elif path is None:
         raise UsageError("Name a pipeline: penstock run PATH, or a run to take up again: penstock run --resume RUN.")
@@ -114,6 +116,24 @@ def carry_out(ask: Callable[[], RunRequest]) -> NoReturn:
     with connect(request.location, create=False) as database:
         print_report(progress, result.state, database, result.error)
     sys.exit({"succeeded": 0, "failed": 1, "cancelled": 130}[result.state])
+
+
+def _resume_on_cluster(run: str, store: str | None) -> bool:
+    """Takes up a run on its cluster; returns whether it is one that runs on a cluster."""
+    from penstock.metadata import location
+    from penstock.metadata.database import connect
+    from penstock.metadata.runs import get_run
+
+    place = location.resolve(store)
+    with connect(place, create=False) as database:
+        record = get_run(database, run)
+    if not record.is_on_cluster:
+        return False
+    from penstock.backends.kubeflow.resume import resume_run
+
+    resume_run(place, record)
+    say(f"Run {record.run_id} goes on on its cluster. See how it ends: penstock runs show {record.run_id}")
+    return True
 
 
 def resumed(run: str, *, store: str | None, jobs: int | None, use_cache: bool) -> Callable[[], RunRequest]:

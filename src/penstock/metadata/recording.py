@@ -14,7 +14,7 @@ from typing import Any
 from penstock.errors import StoreError, UsageError
 from penstock.metadata import clock, plots, versions
 from penstock.metadata.database import Database
-from penstock.metadata.runs import LATEST, Run, find_run, node_of
+from penstock.metadata.runs import CLUSTER_BACKEND, LATEST, Run, find_run, node_of
 from penstock.metadata.states import FINAL_NODE_STATES, check_node_change, check_run_change
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -123,20 +123,22 @@ def set_run_ir(database: Database, run_id: str, ir: bytes) -> None:
 def set_run_state(database: Database, run_id: str, state: str, error: str | None = None) -> None:
     """Records that a run's state changed now.
 
-    `running` takes a run up again that failed, was cancelled or interrupted: it then belongs to this process.
+    `running` takes a run up again that failed, was cancelled or interrupted: it then belongs to this process, unless a
+    cluster has it.
 
     Raises:
         StoreError: there is no such run, or its state cannot become this one.
     """
     with database.transaction():
-        rows = database.query("SELECT state FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id})
+        rows = database.query("SELECT state, backend FROM penstock_runs WHERE run_id = :run_id", {"run_id": run_id})
         if not rows:
             raise StoreError(f"There is no run {run_id!r} in {database.location.display}.")
         check_run_change(run_id, rows[0]["state"], state)
         changes: dict[str, Any] = {"state": state, "error": error}
         if state == "running":
             changes |= {"started_at": clock.now(), "finished_at": None}
-            changes |= {"host": socket.gethostname(), "pid": os.getpid()}
+            if rows[0]["backend"] != CLUSTER_BACKEND:
+                changes |= {"host": socket.gethostname(), "pid": os.getpid()}
         else:
             changes["finished_at"] = clock.now()
         database.execute(

@@ -33,6 +33,8 @@ _LOOKED_AT = 20_000
 
 
 CLUSTER_BACKEND = "kubeflow"
+# The fact of a node on a cluster that its failure is not worth another attempt.
+NO_RETRY = "no_retry"
 
 
 @dataclass(frozen=True)

@@ -449,6 +449,39 @@ def test_a_run_on_a_cluster_is_ended_there(tmp_path: Path, monkeypatch: pytest.M
             monkeypatch.setenv("PENSTOCK_KFP_ENDPOINT", server.address)
 
 
+def test_a_run_on_a_cluster_is_taken_up_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PENSTOCK_KFP_ENDPOINT", raising=False)
+    store = str(tmp_path)
+    with serving() as server, connect(StoreLocation(tmp_path), create=True) as database:
+        server.runs["r"] = kfp_server_api.V2beta1Run(run_id="r", state="FAILED")
+        nodes = [("done", "C"), ("broken", "C"), ("after", "C")]
+        recording.create_run(database, "r", "p", backend="kubeflow", nodes=nodes, cluster=server.address)
+        running = penstock("run", "--resume", "r", "--store", store)
+        assert running.status == 2 and "is still running" in running.err
+        recording.set_node(database, "r", "done", state="succeeded")
+        recording.set_node(database, "r", "broken", state="failed", error="no data", detail={runs.NO_RETRY: True})
+        recording.set_node(database, "r", "after", state="upstream_failed", error="needs broken")
+        recording.set_run_state(database, "r", "failed", error="broken failed")
+
+        def states() -> dict[str, tuple[str, str | None, bool]]:
+            found = runs.nodes_of(database, "r")
+            return {node.node_id: (node.state, node.error, bool(node.detail.get(runs.NO_RETRY))) for node in found}
+
+        before = states()
+        server.trouble.append(Trouble(":retry$", 403, times=1))
+        refused = penstock("run", "--resume", "r", "--store", store)
+        assert refused.status == 1 and "you may not do that" in refused.err
+        assert (runs.get_run(database, "r").state, states()) == ("failed", before)
+        assert runs.get_run(database, "r").error == "broken failed"
+        result = penstock("run", "--resume", "r", "--store", store)
+        assert (result.status, result.out) == (0, ""), result.err
+        assert server.runs["r"].state == "PENDING"
+        run = runs.get_run(database, "r")
+        assert (run.state, run.host, run.pid) == ("running", server.address, None)
+        waiting = ("waiting", None, False)
+        assert states() == {"done": ("succeeded", None, False), "broken": waiting, "after": waiting}
+
+
 def test_only_the_runs_own_process_is_signalled(tmp_path: Path) -> None:
     location = StoreLocation(tmp_path)
     with (

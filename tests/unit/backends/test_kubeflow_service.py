@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,16 @@ def test_a_package_is_registered_once(server: KubeflowApi, service: Service, pac
     assert changed.is_new
     assert changed.pipeline_id == first.pipeline_id
     assert {each.display_name for each in server.versions.values()} == {"taxi", first.version, changed.version}
+
+
+def test_two_may_register_a_package_at_once(server: KubeflowApi, service: Service, package: Path) -> None:
+    def register() -> Registered:
+        return Service(Endpoint(server.address), None).register("taxi", package)
+
+    with ThreadPoolExecutor(8) as pool:
+        found = [future.result() for future in [pool.submit(register) for _ in range(8)]]
+    assert len({(each.pipeline_id, each.version_id) for each in found}) == 1
+    assert (len(server.pipelines), len(server.versions)) == (1, 2)
 
 
 def test_a_run_has_what_it_was_started_with(server: KubeflowApi, service: Service, package: Path) -> None:

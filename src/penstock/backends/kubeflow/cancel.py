@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
-from penstock.backends.kubeflow.endpoint import parse
-from penstock.backends.kubeflow.service import ENDPOINT_VARIABLE, TOKEN_VARIABLE, Service
+from penstock.backends.kubeflow import service
 from penstock.errors import PenstockError
 from penstock.metadata import clock, recording, runs
 from penstock.metadata.database import Database
@@ -25,20 +22,7 @@ def cancel_run(database: Database, run: Run) -> None:
     """
     if run.state != "running":
         raise PenstockError(f"Run {run.run_id} has ended already: it is {run.state}.")
-    named, token = os.environ.get(ENDPOINT_VARIABLE), os.environ.get(TOKEN_VARIABLE)
-    address = named or run.host
-    if not address:
-        raise PenstockError(
-            f"Run {run.run_id} runs on a cluster, and its environment does not say where that answers. Set"
-            f" {ENDPOINT_VARIABLE} to what the browser shows of Kubeflow Pipelines, and cancel again."
-        )
-    if token and not named:
-        # Whoever may write to the store would else be handed the token.
-        raise PenstockError(
-            f"Run {run.run_id} runs at {address}, as the store says, and a token is sent to no address that only the"
-            f" store names. If it is the one you mean, set {ENDPOINT_VARIABLE} to it, and cancel again."
-        )
-    Service(parse(address), None, token).terminate(run.run_id)
+    service.of_run(run).terminate(run.run_id)
     for node in runs.nodes_of(database, run.run_id):
         if node.state not in FINAL_NODE_STATES:
             recording.set_node(database, run.run_id, node.node_id, state="cancelled", finished_at=clock.now())

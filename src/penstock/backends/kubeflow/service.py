@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ import urllib3
 
 from penstock.backends.kubeflow.endpoint import Endpoint, parse
 from penstock.errors import PenstockError, UsageError
+from penstock.metadata.runs import Run
 from penstock.spec.cluster import Cluster
 
 ENDPOINT_VARIABLE = "PENSTOCK_KFP_ENDPOINT"
@@ -38,11 +39,13 @@ class ServiceError(PenstockError):
 
     Attributes:
         unclear: whether it may have done so all the same: its answer was lost, or made no sense.
+        is_there: whether what was to be made is there already, by somebody who was a moment earlier.
     """
 
-    def __init__(self, message: str, *, unclear: bool = False):
+    def __init__(self, message: str, *, unclear: bool = False, is_there: bool = False):
         super().__init__(message)
         self.unclear = unclear
+        self.is_there = is_there
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,28 @@ def connect(cluster: Cluster, where: str) -> Service:
         )
     endpoint = parse(written)
     return Service(endpoint, cluster.namespace or endpoint.namespace, os.environ.get(TOKEN_VARIABLE))
+
+
+def of_run(run: Run) -> Service:
+    """Returns the service that runs a recorded run; nothing is asked of it yet.
+
+    Raises:
+        PenstockError: where it answers is not known, or a token would go to an address that only the store names.
+    """
+    named, token = os.environ.get(ENDPOINT_VARIABLE), os.environ.get(TOKEN_VARIABLE)
+    address = named or run.host
+    if not address:
+        raise PenstockError(
+            f"Run {run.run_id} runs on a cluster, and its environment does not say where that answers. Set"
+            f" {ENDPOINT_VARIABLE} to what the browser shows of Kubeflow Pipelines, and try again."
+        )
+    if token and not named:
+        # Whoever may write to the store would else be handed the token.
+        raise PenstockError(
+            f"Run {run.run_id} runs at {address}, as the store says, and a token is sent to no address that only the"
+            f" store names. If it is the one you mean, set {ENDPOINT_VARIABLE} to it, and try again."
+        )
+    return Service(parse(address), None, token)
 
 
 class Service:
@@ -144,21 +169,40 @@ class Service:
             ServiceError: it could not be done. Doing it again is safe.
         """
         version = f"{name}-{hashlib.sha256(package.read_bytes()).hexdigest()[:12]}"
-        pipeline_id = self._pipeline_id(name)
-        if pipeline_id is None:
-            with self._explained(f"registering pipeline {name}"):
-                made = self._uploads.upload_pipeline(
-                    str(package), name=name, description=description, **self._named(), _request_timeout=_TIMEOUT
-                )
-                pipeline_id = _text(made.pipeline_id)
+        pipeline_id = self._pipeline_id(name) or self._made_or_there(
+            lambda: self._upload(name, package, description), lambda: self._pipeline_id(name)
+        )
         known = self._version_id(pipeline_id, version)
-        if known is not None:
-            return Registered(pipeline_id, known, version, is_new=False)
+        version_id = known or self._made_or_there(
+            lambda: self._upload_version(pipeline_id, version, package),
+            lambda: self._version_id(pipeline_id, version),
+        )
+        return Registered(pipeline_id, version_id, version, is_new=known is None)
+
+    @staticmethod
+    def _made_or_there(make: Callable[[], str], find: Callable[[], str | None]) -> str:
+        """The id of what is made, or of what somebody made in the same moment."""
+        try:
+            return make()
+        except ServiceError as error:
+            found = find() if error.is_there else None
+            if found is None:
+                raise
+            return found
+
+    def _upload(self, name: str, package: Path, description: str) -> str:
+        with self._explained(f"registering pipeline {name}"):
+            made = self._uploads.upload_pipeline(
+                str(package), name=name, description=description, **self._named(), _request_timeout=_TIMEOUT
+            )
+            return _text(made.pipeline_id)
+
+    def _upload_version(self, pipeline_id: str, version: str, package: Path) -> str:
         with self._explained(f"registering version {version}"):
-            uploaded = self._uploads.upload_pipeline_version(
+            made = self._uploads.upload_pipeline_version(
                 str(package), name=version, pipelineid=pipeline_id, _request_timeout=_TIMEOUT
             )
-            return Registered(pipeline_id, _text(uploaded.pipeline_version_id), version, is_new=True)
+            return _text(made.pipeline_version_id)
 
     def start(
         self,
@@ -218,6 +262,11 @@ class Service:
         with self._explained(f"ending run {run_id}"):
             self._runs.run_service_terminate_run(run_id, _request_timeout=_TIMEOUT)
 
+    def retry(self, run_id: str) -> None:
+        """Starts what failed of a run that has ended, and what comes after it."""
+        with self._explained(f"taking up run {run_id}"):
+            self._runs.run_service_retry_run(run_id, _request_timeout=_TIMEOUT)
+
     def _pipeline_id(self, name: str) -> str | None:
         with self._explained(f"looking for pipeline {name}"):
             found = self._pipelines.pipeline_service_list_pipelines(
@@ -270,7 +319,9 @@ class Service:
         except ServiceError:
             raise
         except kfp_server_api.ApiException as error:
-            raise ServiceError(f"{where}: {_refusal(error)}", unclear=(error.status or 0) >= 500) from error
+            raise ServiceError(
+                f"{where}: {_refusal(error)}", unclear=(error.status or 0) >= 500, is_there=error.status == 409
+            ) from error
         except urllib3.exceptions.HTTPError as error:
             raise ServiceError(
                 f"{where}: no answer ({_cause(error)}). Check the endpoint, and that this machine reaches it; for a"

@@ -12,11 +12,8 @@ from penstock.backends.local.workers import Ended
 from penstock.engine.failures import Failure
 from penstock.engine.graph import GraphNode
 from penstock.metadata import recording
-from penstock.metadata.runs import NodeRecord
+from penstock.metadata.runs import NO_RETRY, NodeRecord
 from penstock.metadata.states import DONE_STATES, FINAL_NODE_STATES
-
-# The fact that a failure is not worth another attempt, among those recorded of a node.
-FINAL = "no_retry"
 
 
 class OneNode(Scheduler):
@@ -32,7 +29,7 @@ class OneNode(Scheduler):
             records: what is recorded of all nodes of the run.
         """
         before = {record.node_id: record for record in records}[node_id]
-        if before.state == "failed" and before.detail.get(FINAL):
+        if before.state == "failed" and before.detail.get(NO_RETRY):
             return before.state
         self._know(records, but=[node_id])
         self.resume([before])
@@ -86,7 +83,7 @@ class OneNode(Scheduler):
     def _finish_failed(self, attempt: Attempt, ended: Ended) -> None:
         super()._finish_failed(attempt, ended)
         if ended.outcome is not None and not Failure.from_json(ended.outcome["failure"]).can_retry:
-            recording.set_node(self._database, self._graph.run_id, attempt.node.id, detail={FINAL: True})
+            recording.set_node(self._database, self._graph.run_id, attempt.node.id, detail={NO_RETRY: True})
 
     def _fail_execution(self, attempt: Attempt, cause: str) -> None:
         if attempt.number > 1:

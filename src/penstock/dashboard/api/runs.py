@@ -13,6 +13,7 @@ from penstock.cli.runs import comparison_document, node_document
 from penstock.dashboard import app, queries
 from penstock.dashboard.api.answers import Problem, RunId, answer, json_only, make_router, shown_run
 from penstock.dashboard.lists import RunQuery
+from penstock.dashboard.pages.actions import resume_on_cluster
 from penstock.dashboard.pages.run import exact_run, graph_of
 from penstock.dashboard.redaction import shown_values
 from penstock.errors import PenstockError
@@ -134,8 +135,12 @@ def cancel(request: Request, run_id: RunId) -> JSONResponse:
 def resume(request: Request, run_id: RunId) -> JSONResponse:
     """Takes up a run that failed or was cut short."""
     run = _find(request, run_id)
+    context = app.context_of(request)
     try:
-        launch = app.context_of(request).launches.resume(run)
+        if run.is_on_cluster:
+            resume_on_cluster(context.settings.location, run)
+            return answer(request, {"run_id": run.run_id}, 202)
+        launch = context.launches.resume(run)
     except PenstockError as error:
         return answer(request, {"detail": str(error)}, 409)
     return answer(request, {"run_id": launch.run_id}, 202)

@@ -19,6 +19,7 @@ from penstock.dashboard.pages.run import exact_run, run_fields
 from penstock.dashboard.rendering import segment
 from penstock.errors import PenstockError
 from penstock.metadata import approvals, notes, tags
+from penstock.metadata.location import StoreLocation
 from penstock.metadata.runs import Run, find_run
 
 _MOST_WAITED_SECONDS = 5.0
@@ -46,6 +47,9 @@ async def resume(request: Request, run_id: str) -> Response:
     run = _run(request, run_id)
     context = app.context_of(request)
     try:
+        if run.is_on_cluster:
+            await asyncio.to_thread(resume_on_cluster, context.settings.location, run)
+            return _to_run(run.run_id)
         launch = context.launches.resume(run)
     except PenstockError as error:
         return _refused(request, run, "This run cannot be taken up again", error)
@@ -123,6 +127,13 @@ async def change_tags(request: Request, run_id: str) -> Response:
 def _run(request: Request, run_id: str) -> Run:
     with app.context_of(request).connections.reading() as database:
         return exact_run(database, run_id)
+
+
+def resume_on_cluster(location: StoreLocation, run: Run) -> None:
+    """Has a run's cluster take it up again; loads the client of Kubeflow Pipelines."""
+    from penstock.backends.kubeflow.resume import resume_run
+
+    resume_run(location, run)
 
 
 def _to_run(run_id: str) -> Response:
