@@ -63,11 +63,11 @@ except ValueError as error:
     found["no files"] = "nothing://a" in str(error)
 import apache_beam.io.textio as textio
 found["textio"] = beam.io.textio is textio
-import keras, tensorflow as tf, tensorflow_data_validation as tfdv
+import keras._tf_keras.keras, tensorflow_data_validation as tfdv
 found["late"] = [
     each.__name__
     for each in (tfdv.visualize_statistics, tfma.view.render_plot, keras.wrappers.SKLearnClassifier,
-                 tf.keras.wrappers.SKLearnRegressor)
+                 keras._tf_keras.keras.wrappers.SKLearnRegressor)
 ]
 for package in (beam.io, tfdv, keras.wrappers):
     assert not hasattr(package, "Nothing") and not hasattr(package, "__nothing__")
