@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.conftest import Penstock, Result
 from tests.contract.backend import Project
-from tests.servers.kubeflow_api import KubeflowApi, serving
+from tests.servers.kubeflow_api import KubeflowApi, kubeflow_server
+
+__all__ = ["kubeflow_server"]
 
 DECLARATION = """\
 penstock: 1
@@ -30,12 +31,6 @@ environments:
     pipeline_root: s3://bucket/pipelines
     kubeflow: {{image: 'registry.example.org/nodes:1', experiment: sums, service_account: runner{more}}}
 """
-
-
-@pytest.fixture
-def server() -> Iterator[KubeflowApi]:
-    with serving() as running:
-        yield running
 
 
 @pytest.fixture

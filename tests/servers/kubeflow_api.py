@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email import policy
 from email.message import Message
 from email.parser import BytesParser
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -22,6 +23,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import kfp_server_api as api
+import pytest
 import yaml
 
 PREFIX = "/apis/v2beta1"
@@ -110,10 +112,10 @@ class _Request:
 
     def file(self) -> Any:
         """Reads an uploaded package."""
-        parser = BytesParser()
-        parts = parser.parsebytes(b"Content-Type: " + self._headers["content-type"].encode() + b"\n\n" + self._body)
-        [content] = [part.get_payload(decode=True) for part in parts.get_payload() if part.get_filename()]  # type: ignore[union-attr]
-        documents = list(yaml.safe_load_all(content))  # type: ignore[arg-type]
+        head = b"Content-Type: " + self._headers["content-type"].encode() + b"\n\n"
+        form = BytesParser(policy=policy.default).parsebytes(head + self._body)
+        [content] = [part.get_content() for part in form.iter_parts() if part.get_filename()]
+        documents = list(yaml.safe_load_all(content))
         if not documents or "pipelineInfo" not in documents[0]:
             raise RefusedError(
                 400, "Failed to create a pipeline (version): Invalid input error: unknown template format"
@@ -362,3 +364,10 @@ def serving() -> Iterator[KubeflowApi]:
             server.known.released.set()
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture(name="server")
+def kubeflow_server() -> Iterator[KubeflowApi]:
+    """A server for one test."""
+    with serving() as running:
+        yield running

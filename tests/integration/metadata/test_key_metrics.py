@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
 from penstock.metadata import recording, runs
-from penstock.metadata.database import Database, connect
+from penstock.metadata.database import NO_PARAMETERS, Database, Row, connect
 from penstock.metadata.key_metrics import KeyMetric, KeyMetrics
 from penstock.metadata.location import StoreLocation
 from tests.integration.metadata.stores import StoreWriter
@@ -115,9 +116,9 @@ def test_the_metric_is_read_in_two_queries(
     asked: list[str] = []
     query = type(reader).query
 
-    def counted(self: Database, sql: str, *arguments: object) -> list[dict[str, object]]:
+    def counted(self: Database, sql: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> list[Row]:
         asked.append(sql)
-        return query(self, sql, *arguments)  # type: ignore[arg-type]
+        return query(self, sql, parameters)
 
     monkeypatch.setattr(type(reader), "query", counted)
     metrics = KeyMetrics()

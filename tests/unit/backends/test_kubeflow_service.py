@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,13 +14,9 @@ from penstock.backends.kubeflow.endpoint import Endpoint
 from penstock.backends.kubeflow.service import Registered, RunState, Service, ServiceError
 from penstock.errors import UsageError
 from penstock.spec.cluster import Cluster
-from tests.servers.kubeflow_api import KubeflowApi, Trouble, serving
+from tests.servers.kubeflow_api import KubeflowApi, Trouble, kubeflow_server
 
-
-@pytest.fixture
-def server() -> Iterator[KubeflowApi]:
-    with serving() as running:
-        yield running
+__all__ = ["kubeflow_server"]
 
 
 @pytest.fixture
@@ -31,14 +26,14 @@ def service(server: KubeflowApi) -> Service:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    def step(size):  # type: ignore[no-untyped-def]
+    def step(size: int) -> dsl.ContainerSpec:
         return dsl.ContainerSpec(image="image", command=["true"], args=[size])
 
     # Real types, which the SDK needs, and not their names.
     step.__annotations__ = {"size": int, "return": dsl.ContainerSpec}
     component = dsl.container_component(step)
 
-    def taxi(size=3):  # type: ignore[no-untyped-def]
+    def taxi(size: int = 3) -> None:
         component(size=size)
 
     taxi.__annotations__ = {"size": int}

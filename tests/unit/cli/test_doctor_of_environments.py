@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,9 @@ from click.testing import CliRunner, Result
 from penstock.cli.doctor import doctor as command
 from penstock.metadata.database import connect
 from penstock.metadata.location import StoreLocation
-from tests.servers.kubeflow_api import KubeflowApi, Trouble, serving
+from tests.servers.kubeflow_api import KubeflowApi, Trouble, kubeflow_server
+
+__all__ = ["kubeflow_server"]
 
 DECLARATION = """\
 penstock: 1
@@ -37,12 +38,6 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     # A Docker of the machine's is not for these tests to ask.
     monkeypatch.setenv("PATH", str(tmp_path))
-
-
-@pytest.fixture
-def server() -> Iterator[KubeflowApi]:
-    with serving() as running:
-        yield running
 
 
 def declare(tmp_path: Path, cluster: dict[str, Any], root: str = "/data/pipelines") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from penstock.backends.kubeflow import service
 from penstock.errors import PenstockError
-from penstock.metadata import clock, recording, runs
+from penstock.metadata import recording, runs
 from penstock.metadata.database import Database
 from penstock.metadata.runs import Run
 from penstock.metadata.states import FINAL_NODE_STATES
@@ -25,5 +25,5 @@ def cancel_run(database: Database, run: Run) -> None:
     service.of_run(run).terminate(run.run_id)
     for node in runs.nodes_of(database, run.run_id):
         if node.state not in FINAL_NODE_STATES:
-            recording.set_node(database, run.run_id, node.node_id, state="cancelled", finished_at=clock.now())
+            recording.set_node(database, run.run_id, node.node_id, state="cancelled")
     recording.set_run_state(database, run.run_id, "cancelled", error="cancelled on its cluster")

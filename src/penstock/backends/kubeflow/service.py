@@ -193,7 +193,7 @@ class Service:
     def _upload(self, name: str, package: Path, description: str) -> str:
         with self._explained(f"registering pipeline {name}"):
             made = self._uploads.upload_pipeline(
-                str(package), name=name, description=description, **self._named(), _request_timeout=_TIMEOUT
+                str(package), name=name, description=description, **self._in_namespace(), _request_timeout=_TIMEOUT
             )
             return _text(made.pipeline_id)
 
@@ -247,7 +247,7 @@ class Service:
     def count_runs(self) -> int:
         """How many runs the namespace has."""
         with self._explained("looking for runs"):
-            found = self._runs.run_service_list_runs(page_size=1, **self._named(), _request_timeout=_TIMEOUT)
+            found = self._runs.run_service_list_runs(page_size=1, **self._in_namespace(), _request_timeout=_TIMEOUT)
             return int(found.total_size or 0)
 
     def state(self, run_id: str) -> RunState:
@@ -270,7 +270,7 @@ class Service:
     def _pipeline_id(self, name: str) -> str | None:
         with self._explained(f"looking for pipeline {name}"):
             found = self._pipelines.pipeline_service_list_pipelines(
-                filter=_named(name), **self._named(), _request_timeout=_TIMEOUT
+                filter=_named(name), **self._in_namespace(), _request_timeout=_TIMEOUT
             )
             return _text(found.pipelines[0].pipeline_id) if found.pipelines else None
 
@@ -284,7 +284,7 @@ class Service:
     def _experiment_id(self, name: str) -> str:
         with self._explained(f"looking for experiment {name}"):
             found = self._experiments.experiment_service_list_experiments(
-                filter=_named(name), **self._named(), _request_timeout=_TIMEOUT
+                filter=_named(name), **self._in_namespace(), _request_timeout=_TIMEOUT
             )
             if found.experiments:
                 return _text(found.experiments[0].experiment_id)
@@ -297,7 +297,7 @@ class Service:
         try:
             with self._explained(f"looking for run {name}"):
                 found = self._runs.run_service_list_runs(
-                    experiment_id=experiment_id, filter=_named(name), **self._named(), _request_timeout=_TIMEOUT
+                    experiment_id=experiment_id, filter=_named(name), **self._in_namespace(), _request_timeout=_TIMEOUT
                 )
                 return _text(found.runs[0].run_id) if found.runs else None
         except ServiceError as error:
@@ -307,7 +307,7 @@ class Service:
                 unclear=True,
             ) from cause
 
-    def _named(self) -> dict[str, str]:
+    def _in_namespace(self) -> dict[str, str]:
         return {} if self._namespace is None else {"namespace": self._namespace}
 
     @contextmanager
