@@ -13,6 +13,11 @@ from google.protobuf import json_format
 from kfp import components
 from kfp.pipeline_spec import pipeline_spec_pb2
 
+from penstock.backends.kubeflow import pod
+from penstock.metadata import logs as kept_logs
+from penstock.metadata import recording
+from penstock.metadata.database import connect
+from penstock.metadata.location import StoreLocation
 from tests.cluster.package_runner import Package, command, defaults
 from tests.cluster.test_shapes import ON_A_CLUSTER
 from tests.conftest import REPOSITORY, Penstock, Result
@@ -219,3 +224,17 @@ def test_a_wrong_entry_is_told_with_its_place(penstock: Penstock, tmp_path: Path
     assert done.status == 2
     assert "has no key 'kye'" in done.stderr
     assert "did you mean 'key'" in done.stderr
+
+
+def test_a_log_is_kept_whole_when_its_node_ends(tmp_path: Path) -> None:
+    location = StoreLocation(tmp_path)
+    with connect(location, create=True) as database:
+        recording.create_run(database, "r", "p", backend="kubeflow", nodes=[("n", "N")], cluster="")
+        output = pod._Output(database, "r", "n")
+        log = location.run_folder("r") / "n" / "attempt-1" / "log.txt"
+        log.parent.mkdir(parents=True)
+        log.write_text("the last words\n")
+        output.node_ends()
+        log.unlink()
+        kept_logs.fetch(database, "r", "n")
+    assert log.read_text() == "the last words\n"

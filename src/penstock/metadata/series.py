@@ -65,35 +65,17 @@ class Evaluations:
         values = {"pipeline": pipeline, "type": EVALUATION_TYPE, "runs": runs}
         choices = [choice_of(row) for row in database.query(f"{of_pipeline_sql('pipeline')} ORDER BY a.id", values)]
         evaluations = self._read(database, {choice.artifact_id: choice.node for choice in choices})
-        return [
-            Point(
-                artifact_id=choice.artifact_id,
-                run_id=choice.run_id,
-                pipeline=choice.pipeline,
-                node=choice.node,
-                created_at=choice.created_at,
-                evaluation=evaluations[choice.artifact_id],
-            )
-            for choice in choices
-            if choice.artifact_id in evaluations
-        ]
+        return _points(choices, evaluations)
 
     def series(self, database: Database, pipeline: str, limit: int) -> list[Point]:
         """A pipeline's newest evaluations, oldest first, looked for among its newest 20,000 artifacts."""
         artifacts = newest_artifacts(database, EVALUATION_TYPE, pipeline, limit, _LOOKED_AT)
-        evaluations = self.read(database, artifacts)
-        return [
-            Point(
-                artifact_id=artifact.artifact_id,
-                run_id=artifact.producer.execution.run if artifact.producer else None,
-                pipeline=artifact.producer.execution.pipeline if artifact.producer else None,
-                node=artifact.producer.execution.node if artifact.producer else None,
-                created_at=artifact.created_at,
-                evaluation=evaluations[artifact.artifact_id],
-            )
-            for artifact in reversed(artifacts)
-            if artifact.artifact_id in evaluations
-        ]
+        choices = []
+        for artifact in reversed(artifacts):
+            made = None if artifact.producer is None else artifact.producer.execution
+            run, owner, node = (None, None, None) if made is None else (made.run, made.pipeline, made.node)
+            choices.append(ArtifactChoice(artifact.artifact_id, run, owner, node, artifact.created_at))
+        return _points(choices, self.read(database, artifacts))
 
 
 @dataclass(frozen=True)
@@ -153,6 +135,15 @@ def of_pipeline_sql(parameter: str) -> str:
 def choice_of(row: Row) -> ArtifactChoice:
     """Reads a row of the statements above."""
     return ArtifactChoice(row["id"], row["run"], row["pipeline"], row["node"], row["created"] / 1000)
+
+
+def _points(choices: Iterable[ArtifactChoice], evaluations: Mapping[int, Evaluation]) -> list[Point]:
+    """The choices whose evaluation could be read, with it."""
+    return [
+        Point(choice.artifact_id, choice.run_id, choice.pipeline, choice.node, choice.created_at, evaluation)
+        for choice in choices
+        if (evaluation := evaluations.get(choice.artifact_id)) is not None
+    ]
 
 
 def key_metric(evaluation: Evaluation) -> str | None:

@@ -200,6 +200,9 @@ class _Output(RunListener):
         self._kept = dict(self._read)
         self._kept_at = time.monotonic()
 
+    def node_ends(self) -> None:
+        self.keep()  # who follows the log looks once more when it has seen the end, and no more after that
+
     def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
         self.tick()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 from penstock.backends.local.attempts import Attempt, Policy
 from penstock.backends.local.run_terms import RunResult
@@ -76,6 +77,11 @@ class OneNode(Scheduler):
             cause = "its container ended before it could say how; the cluster's events of its pod may tell why"
             self._failures[record.node_id] = cause
             self._set(record.node_id, "failed", error=cause)
+
+    def _set(self, node_id: str, state: str, *, log_path: Path | None = None, **facts: Any) -> None:
+        if state in FINAL_NODE_STATES:
+            self._listener.node_ends()
+        super()._set(node_id, state, log_path=log_path, **facts)
 
     def _policy(self, node: GraphNode) -> Policy:
         return Policy(timeout_seconds=Policy.of(node).timeout_seconds)

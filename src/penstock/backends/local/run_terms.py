@@ -42,6 +42,9 @@ class RunSettings:
 class RunListener:
     """Hears of every change of a run; does nothing by itself. All calls come from the scheduler's thread."""
 
+    def node_ends(self) -> None:
+        """A node's end is about to be recorded; its log is complete."""
+
     def node_changed(self, node_id: str, state: str, **facts: Any) -> None:
         """A node is in another state; `facts` are `detail`, `error`, `log` where known."""
 
